@@ -1,0 +1,1 @@
+"""Forewarn's judgement: events in, decisions out. No I/O, no clock, no Faust."""

@@ -1,0 +1,1 @@
+"""Drivers of the cores: worker, replay, delivery, state, metrics and the command line."""

@@ -1,0 +1,1 @@
+"""Worlds of parcels and complaints with planted, labelled trouble."""

@@ -1,0 +1,1 @@
+"""Where remedies and alerts leave: one adapter a file."""
