@@ -1,0 +1,132 @@
+"""Tables: rows come, change, go, and come back from pages and changes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.base import StateError
+from detectors.table import Table, pack, page_of, unpack
+
+PAGES = 8
+
+
+def table() -> Table:
+    return Table("things", {"size": "f8", "bins": ("u2", 3)}, ["label"])
+
+
+def contents(one: Table) -> list[bytes]:
+    return [one.dump(page, PAGES) for page in range(PAGES)]
+
+
+def put(one: Table, key: str, value: float) -> None:
+    row = one.add([key])
+    one["size"][row] = value
+    one["bins"][row] = [1, 2, int(value) % 100]
+    one.text("label")[int(row[0])] = f"{key}:{value}"
+
+
+KEYS = st.sampled_from([f"k{n}" for n in range(30)])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), KEYS, st.floats(0, 1e6)),
+        st.tuples(st.just("remove"), KEYS, st.just(0.0)),
+        st.tuples(st.just("chunk"), st.just(""), st.just(0.0)),
+    ),
+    max_size=60,
+)
+
+
+def test_a_key_keeps_its_row_while_it_lives() -> None:
+    """Rows are found by key, -1 stands for none, and repeated keys are one row."""
+    one = table()
+    rows = one.add(["a", "b", "a"])
+    assert rows[0] == rows[2] != rows[1]
+    assert one.find(["b", "c"]).tolist() == [rows[1], -1]
+    assert len(one) == 2
+    assert "a" in one
+    assert "c" not in one
+
+
+def test_removed_rows_come_back_empty() -> None:
+    """A recycled row shows nothing of its former owner."""
+    one = table()
+    put(one, "a", 7.0)
+    one.remove(one.find(["a"]))
+    row = int(one.add(["b"])[0])
+    assert one["size"][row] == 0
+    assert one["bins"][row].tolist() == [0, 0, 0]
+    assert one.text("label")[row] is None
+    assert one.key(row) == "b"
+
+
+def test_grows_without_losing_rows() -> None:
+    """Rows survive the growth of columns."""
+    one = table()
+    for n in range(1000):
+        put(one, f"k{n}", float(n))
+    assert one["size"][one.find([f"k{n}" for n in range(1000)])].tolist() == list(range(1000))
+
+
+@given(STEPS)
+def test_changes_replicate(steps: list[tuple[str, str, float]]) -> None:
+    """A copy that applies every chunk's changes, some twice, has the same pages."""
+    one, copy = table(), table()
+    for step, key, value in [*steps, ("chunk", "", 0.0)]:
+        if step == "put":
+            put(one, key, value)
+        elif step == "remove" and key in one:
+            one.remove(one.find([key]))
+        elif step == "chunk":
+            blob = one.changes()
+            copy.apply(blob)
+            copy.apply(blob)
+    assert contents(copy) == contents(one)
+
+
+@given(STEPS, st.integers(0, PAGES - 1))
+def test_a_page_replaces_a_page(steps: list[tuple[str, str, float]], page: int) -> None:
+    """Loading a page replaces that page and leaves the others alone."""
+    one, other = table(), table()
+    for step, key, value in steps:
+        if step == "put":
+            put(one, key, value)
+    for n in range(30):
+        put(other, f"k{n}", -1.0)
+    before = contents(other)
+    other.load(page, PAGES, one.dump(page, PAGES))
+    after = contents(other)
+    assert after[page] == one.dump(page, PAGES)
+    assert [b for p, b in enumerate(after) if p != page] == [
+        b for p, b in enumerate(before) if p != page
+    ]
+
+
+def test_pages_split_when_they_double() -> None:
+    """Page p of K becomes pages p and p + K of 2 K."""
+    for n in range(200):
+        assert page_of(f"k{n}", 16) % 8 == page_of(f"k{n}", 8)
+
+
+def test_what_cannot_be_read_is_refused() -> None:
+    """Broken rows, another table's rows and another version's columns are errors."""
+    one = table()
+    with pytest.raises(StateError, match="broken rows"):
+        one.apply(b"nonsense")
+    with pytest.raises(StateError, match="are of table others"):
+        one.apply(Table("others", {"size": "f8"}).changes())
+    with pytest.raises(StateError, match="other columns"):
+        one.apply(Table("things", {"size": "f8"}).changes())
+    with pytest.raises(StateError, match="version 2"):
+        unpack(1, pack(2, {}, []))
+    assert unpack(1, pack(1, {"clock": 1.5}, [b"x"])) == ({"clock": 1.5}, [b"x"])
+
+
+def test_columns_survive_as_plain_numbers() -> None:
+    """Infinite and tiny values come back bit by bit."""
+    one, copy = table(), table()
+    for key, value in (("inf", np.inf), ("tiny", 5e-324)):
+        row = one.add([key])
+        one["size"][row] = value
+    copy.apply(one.changes())
+    assert copy["size"][copy.find(["inf", "tiny"])].tolist() == [np.inf, 5e-324]
