@@ -45,7 +45,7 @@ class Metric(StrEnum):
     COMPLAINTS = "complaints"
     """Complaints by region and category, in the hour they occurred."""
     SCANS = "scans"
-    """Scans by carrier, in the quarter of an hour they arrived."""
+    """Scans by carrier, in the quarter of an hour of the clock."""
     ENTERED = "entered"
     """Parcels that arrived in a region, in the hour of the clock."""
     LEFT = "left"
@@ -61,8 +61,10 @@ class Cell(msgspec.Struct, frozen=True, array_like=True):
     bucket: int
     """Start of the bucket, seconds since the epoch."""
     count: int
-    late: bool
-    """The bucket had closed on the source's own clock: corrects the past, opens nothing."""
+    late_at: int = 0
+    """0, or for a count that came after its bucket had closed on the source's own clock: the
+    start of the hour of that clock. It corrects the past when that hour closes and opens nothing.
+    (`through` will not do: how much a record carries depends on how the stream was cut.)"""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,188 @@
+"""One partition's work, without Kafka: records in, what follows from them out.
+
+A task holds the three cores of partition p and how far each input has been absorbed. The worker
+drives it with what Kafka brings and writes the outcome in one transaction with `changes` and a
+page; the replay drives the very same object from files.
+
+    tracking[p] ───► parcels core ────┐ decisions
+    complaints[p] ─► complaints core ─┤ counts ──► counts[of the region] ─► flow core ─► decisions
+                                      └ dead letters
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from configs.load import Config
+from detectors.base import Batch, Cell, Core, Counts, Output, Rejected
+from detectors.decisions import Decision
+from pipeline.partition import partition_of
+from pipeline.records import Chunk, DeadLetter, RawRecord, read_complaints, read_tracking
+
+
+class Input(StrEnum):
+    """What a task reads; the topic's name is the prefix and this."""
+
+    TRACKING = "tracking"
+    COMPLAINTS = "complaints"
+    COUNTS = "counts"
+    NOTICES = "notices"
+    """The clocks of other partitions: they move no state, so no offset is kept for them."""
+
+
+ABSORBED: Final = (Input.TRACKING, Input.COMPLAINTS, Input.COUNTS)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What follows from one chunk; all of it belongs into one transaction."""
+
+    decisions: list[Decision] = field(default_factory=list)
+    counts: list[tuple[int, Counts]] = field(default_factory=list)
+    """(partition of the counts topic, record)."""
+    dead: list[tuple[Input, DeadLetter]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Tell whether anything follows."""
+        return bool(self.decisions or self.counts or self.dead)
+
+
+def sources_of(partitions: int) -> list[str]:
+    """Return the name of every source of counts."""
+    return [f"{core}/{p}" for core in ("parcels", "complaints") for p in range(partitions)]
+
+
+def read_counts(records: Sequence[RawRecord]) -> Chunk[Counts]:
+    """Decode partial counts, which only other tasks write; what cannot be read is a dead letter."""
+    chunk: Chunk[Counts] = Chunk([], np.zeros(0), [], [])
+    for record in records:
+        try:
+            chunk.events.append(_decode_counts(record.value or b""))
+            chunk.records.append(record)
+        except msgspec.DecodeError as error:
+            chunk.dead.append(DeadLetter(record, "not_counts", str(error)))
+    chunk.arrivals = np.zeros(len(chunk.events))
+    return chunk
+
+
+class Task:
+    """The three cores of one partition and how far each input has come.
+
+    Parameters
+    ----------
+    partition, partitions
+        Which one of how many; every input topic has as many.
+    config
+        What the cores are built from.
+    """
+
+    def __init__(self, partition: int, partitions: int, config: Config) -> None:
+        self.partition, self.partitions = partition, partitions
+        version = config.version
+        self._parcels = config.parcels.build(source=f"parcels/{partition}", config_version=version)
+        self._complaints = config.complaints.build(
+            source=f"complaints/{partition}", config_version=version
+        )
+        self._flow = config.flow.build(sources=sources_of(partitions), config_version=version)
+        self._cores: dict[Input, Core[Any]] = {
+            Input.TRACKING: self._parcels,
+            Input.COMPLAINTS: self._complaints,
+            Input.COUNTS: self._flow,
+        }
+        self.offsets: dict[Input, int] = dict.fromkeys(ABSORBED, -1)
+
+    def absorb(self, source: Input, records: Sequence[RawRecord]) -> Outcome:
+        """Judge the records beyond the offset of their input, which moves to the last one.
+
+        An exception means that a record broke a core: the task is not to be used any more.
+        """
+        reached = self.offsets[source]
+        fresh = records
+        if records and records[0].offset <= reached:
+            fresh = [record for record in records if record.offset > reached]
+        if not fresh:
+            return Outcome()
+        chunk = _READ[source](fresh)
+        outputs = self._cores[source].observe(Batch(chunk.events, chunk.arrivals))
+        self.offsets[source] = fresh[-1].offset
+        outcome = self._outcome(source, outputs, chunk.records)
+        outcome.dead += [(source, dead) for dead in chunk.dead]
+        return outcome
+
+    def advance(self, source: Input, now: float) -> Outcome:
+        """Let the clock of one input come to `now`, seconds since the epoch."""
+        return self._outcome(source, self._cores[source].advance(now), ())
+
+    def clock(self, source: Input) -> float:
+        """Return the clock of the core behind an input, seconds; -inf before the first event."""
+        return self._cores[source].clock
+
+    @property
+    def latest(self) -> float:
+        """The largest clock flow has heard of from any source."""
+        return self._flow.latest
+
+    def rows(self) -> int:
+        """Return the rows of state of all cores."""
+        return sum(len(core) for core in self._cores.values())
+
+    def dump(self, page: int, pages: int) -> list[bytes]:
+        """Return one page of each core."""
+        return [core.dump(page, pages) for core in self._cores.values()]
+
+    def load(self, page: int, pages: int, blobs: Sequence[bytes]) -> None:
+        """Replace one page of each core."""
+        for core, blob in zip(self._cores.values(), blobs, strict=True):
+            core.load(page, pages, blob)
+
+    def changes(self) -> list[bytes]:
+        """Return what changed in each core since the last call."""
+        return [core.changes() for core in self._cores.values()]
+
+    def apply(self, blobs: Sequence[bytes]) -> None:
+        """Apply what `changes` returned."""
+        for core, blob in zip(self._cores.values(), blobs, strict=True):
+            core.apply(blob)
+
+    def _outcome(
+        self, source: Input, outputs: Iterable[Output], records: Sequence[RawRecord]
+    ) -> Outcome:
+        outcome = Outcome()
+        for output in outputs:
+            if isinstance(output, Counts):
+                outcome.counts += self._routed(output)
+            elif isinstance(output, Rejected):
+                dead = DeadLetter(records[output.index], output.reason, "the core is full")
+                outcome.dead.append((source, dead))
+            else:
+                outcome.decisions.append(output)
+        return outcome
+
+    def _routed(self, counts: Counts) -> list[tuple[int, Counts]]:
+        """Every partition of flow hears how far this source has come, and of its own series."""
+        cells: list[list[Cell]] = [[] for _ in range(self.partitions)]
+        for cell in counts.cells:
+            cells[_flow_partition(cell.series, self.partitions)].append(cell)
+        return [
+            (p, Counts(source=counts.source, through=counts.through, cells=tuple(mine)))
+            for p, mine in enumerate(cells)
+        ]
+
+
+@lru_cache(maxsize=65536)
+def _flow_partition(series: str, partitions: int) -> int:
+    """A region's categories lie together, so that one cause can be seen as one."""
+    return partition_of(series.split("\x1f", 1)[0].encode(), partitions)
+
+
+_decode_counts = msgspec.json.Decoder(Counts).decode
+_READ: Final[dict[Input, Callable[[Sequence[RawRecord]], Chunk[Any]]]] = {
+    Input.TRACKING: read_tracking,
+    Input.COMPLAINTS: read_complaints,
+    Input.COUNTS: read_counts,
+}
