@@ -13,10 +13,11 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from configs.problems import ConfigError as ConfigError
-from configs.problems import Problem, nearest, problems_of
+from configs.problems import ConfigError, Problem, nearest, problems_of
 from configs.schema import ComplaintsConfig, Detectors, FlowConfig, ParcelsConfig
 from configs.source import read_source
+
+__all__ = ["SHIPPED", "Config", "ConfigError", "load_config"]
 
 SHIPPED: Final = Path(__file__).parent
 """Where the configuration that ships lies."""
@@ -93,12 +94,14 @@ def _strangers(directory: Path) -> list[Problem]:
 def _read(path: Path, model: type[_Model], problems: list[Problem]) -> _Model | None:
     try:
         source = read_source(path)
-        return model.model_validate(source.data)
     except ConfigError as error:
         problems += error.problems
+        return None
+    try:
+        return model.model_validate(source.data)
     except ValidationError as error:
         problems += problems_of(error, model, source.place)
-    return None
+        return None
 
 
 def _version(model: BaseModel) -> str:
