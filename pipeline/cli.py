@@ -31,7 +31,7 @@ ENTRIES: Final = (
     Entry("worker", "pipeline.run:worker_command", "Judge events: Kafka in, decisions out."),
     Entry("deliver", "pipeline.run:deliver_command", "Decisions in, coupons and alerts out."),
     Entry("topics", "pipeline.run:topics_app", "Create or check Forewarn's topics."),
-    Entry("simulate", "simulator.command:simulate_command", "Make parcels with planted trouble."),
+    Entry("simulate", "pipeline.simulate:simulate_command", "Make parcels with planted trouble."),
     Entry("import-orders", "pipeline.importer:import_command", "Turn a shop's orders into events."),
     Entry("replay", "pipeline.replay:replay_command", "Run the same detectors over files."),
     Entry("explain", "pipeline.explain:explain_command", "Tell why a parcel was flagged."),
