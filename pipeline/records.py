@@ -1,0 +1,245 @@
+"""From the bytes of the log to events: the one place that decodes the wire.
+
+Every record becomes either an event with its arrival or a dead letter with a reason; none can
+raise, and none has any influence on another. Times are judged against the record itself:
+
+    arrival = received_at, else the record's timestamp, else occurred_at
+    received_at <= timestamp + 5 min          a platform cannot receive after the broker did
+    arrival - 366 d <= occurred_at <= arrival + 5 min
+
+A record that breaks a line is a dead letter before it can move a partition's clock. (Replays of
+history have record timestamps long after `received_at`, which is fine. What a producer writes
+as the record's own timestamp is bounded by the broker: see pipeline.topics.)
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.events import Complaint, InvalidEvent, TrackingEvent
+from pipeline import cloudevents
+from pipeline.limits import (
+    EARLIEST_SECONDS,
+    LATEST_SECONDS,
+    MAX_AHEAD_SECONDS,
+    MAX_BEHIND_SECONDS,
+    MAX_RECORD_BYTES,
+    MAX_STRING_BYTES,
+    Reason,
+    Refused,
+    scan,
+    utf8,
+)
+
+Event = TypeVar("Event", TrackingEvent, Complaint)
+
+
+class RawRecord(NamedTuple):
+    """A record as the log has it."""
+
+    key: bytes | None
+    value: bytes | None
+    offset: int
+    timestamp_ms: int
+    """Milliseconds since the epoch; 0 or less where the log has none."""
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class DeadLetter(NamedTuple):
+    """A record nothing can be made of, and why."""
+
+    record: RawRecord
+    reason: str
+    """A `Reason`, or the `RejectReason` of a core."""
+    detail: str
+
+
+class Chunk(NamedTuple, Generic[Event]):
+    """What a sequence of records came to; every record is in `records` or in `dead`, once."""
+
+    events: list[Event]
+    arrivals: NDArray[np.float64]
+    """Seconds since the epoch, one for each event."""
+    records: list[RawRecord]
+    """The record of each event, at the same index."""
+    dead: list[DeadLetter]
+
+
+def read_tracking(records: Sequence[RawRecord]) -> Chunk[TrackingEvent]:
+    """Decode scans; never raises for what a record says."""
+    return _TRACKING.read(records)
+
+
+def read_complaints(records: Sequence[RawRecord]) -> Chunk[Complaint]:
+    """Decode complaints; never raises for what a record says."""
+    return _COMPLAINTS.read(records)
+
+
+class _Reader(Generic[Event]):
+    """Reads one kind of event, fast where the record is plain and strictly where it is not."""
+
+    def __init__(self, event: type[Event], envelope: cloudevents.Kind) -> None:
+        self._decode: Callable[[bytes | str], Event] = msgspec.json.Decoder(event).decode
+        self._width = len(msgspec.structs.fields(event))
+        self._envelope = envelope
+
+    def read(self, records: Sequence[RawRecord]) -> Chunk[Event]:
+        events: list[Event] = []
+        arrivals: list[float] = []
+        kept: list[RawRecord] = []
+        dead: list[DeadLetter] = []
+        for record in records:
+            try:
+                event, arrival = self.fast(record) or self.strict(record)
+            except Refused as refused:
+                dead.append(DeadLetter(record, refused.reason, str(refused)))
+                continue
+            events.append(event)
+            arrivals.append(arrival)
+            kept.append(record)
+        return Chunk(events, np.array(arrivals, np.float64), kept, dead)
+
+    def fast(self, record: RawRecord) -> tuple[Event, float] | None:
+        """Return what `strict` would, or None where cheap tests cannot tell."""
+        _, value, _, timestamp_ms, headers = record
+        if value is None or len(value) > MAX_STRING_BYTES:
+            return None
+        if headers and cloudevents.is_envelope(headers):
+            return None
+        try:
+            event = self._decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if not self._surely_well_formed(value, event):
+            return None
+        arrival = _arrival(event, timestamp_ms)
+        return None if arrival is None else (event, arrival)
+
+    def _surely_well_formed(self, value: bytes, event: Event) -> bool:
+        """Tell whether no key can be doubled and nothing nested, by counting quotation marks.
+
+        Without a backslash every string has two. A text with no more strings than the keys and
+        the string values of the fields it has set holds nothing else: an unknown key, one given
+        twice or one of a null would be a further string. Failing that, a flat object may still
+        have as many strings as its distinct keys and its string values.
+        """
+        if value.find(_BACKSLASH) >= 0:
+            return False
+        marks = value.count(b'"')
+        fields = self._width - msgspec.structs.astuple(event).count(None)
+        if marks == 4 * fields - 2 * _other_than_text(event):
+            return True
+        if value.count(b"{") > 1 or value.find(b"[") >= 0:
+            return False
+        try:
+            found = _decode_any(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # e.g. 1e999 in an unknown field
+            return False
+        return marks == 2 * (len(found) + sum([type(x) is str for x in found.values()]))
+
+    def strict(self, record: RawRecord) -> tuple[Event, float]:
+        """Return the event and its arrival, or raise `Refused`."""
+        value = record.value
+        if value is None:
+            raise Refused(Reason.NULL_RECORD, "the record has no value")
+        if len(value) > MAX_RECORD_BYTES:
+            raise Refused(
+                Reason.RECORD_TOO_LARGE, f"{len(value)} bytes; at most {MAX_RECORD_BYTES}"
+            )
+        if cloudevents.is_envelope(record.headers):
+            text = cloudevents.unwrap(record.headers, value, self._envelope)
+        else:
+            text = utf8(value)
+            scan(text)
+        event = self._typed(text)
+        arrival = _arrival(event, record.timestamp_ms)
+        if arrival is None:
+            raise _why_not(event, record.timestamp_ms)
+        return event, arrival
+
+    def _typed(self, text: str) -> Event:
+        try:
+            return self._decode(text)
+        except msgspec.ValidationError as error:
+            raise _refusal(error) from error
+        except msgspec.DecodeError as error:
+            raise Refused(Reason.NOT_JSON, str(error)) from error
+
+
+def _other_than_text(event: TrackingEvent | Complaint) -> int:
+    """Count the fields that are set and not written as a JSON string."""
+    others = 0 if event.schema_version is None else isinstance(event.schema_version, int)
+    if isinstance(event, TrackingEvent):
+        others += (event.declared_value_minor is not None) + (event.fragile is not None)
+    return others
+
+
+def _refusal(error: msgspec.ValidationError) -> Refused:
+    """Turn what the decoder or the event's own checks said into a closed reason."""
+    detail = str(error)
+    if isinstance(error.__cause__, InvalidEvent):
+        return Refused(Reason(error.__cause__.reason), detail)
+    if "missing required field" in detail or "got `null` - at" in detail:
+        return Refused(Reason.MISSING_FIELD, detail)
+    if "timezone component" in detail:
+        return Refused(Reason.NAIVE_TIMESTAMP, detail)
+    return Refused(Reason.IMPOSSIBLE_VALUE, detail)
+
+
+def _arrival(event: TrackingEvent | Complaint, timestamp_ms: int) -> float | None:
+    """Return when anyone could know of the event, None if its times cannot be."""
+    occurred = event.occurred_at.timestamp()
+    if event.received_at is not None:
+        arrival = event.received_at.timestamp()
+        if 0 < timestamp_ms < (arrival - MAX_AHEAD_SECONDS) * 1000:
+            return None
+    elif timestamp_ms > 0:
+        arrival = timestamp_ms / 1000
+    else:
+        arrival = occurred
+    if not EARLIEST_SECONDS <= arrival < LATEST_SECONDS:
+        return None
+    if not -MAX_BEHIND_SECONDS <= occurred - arrival <= MAX_AHEAD_SECONDS:
+        return None
+    return arrival
+
+
+def _why_not(event: TrackingEvent | Complaint, timestamp_ms: int) -> Refused:
+    """Say what is wrong with times that `_arrival` would not take."""
+    occurred = event.occurred_at.timestamp()
+    stamp = timestamp_ms / 1000 if timestamp_ms > 0 else None
+    received = None if event.received_at is None else event.received_at.timestamp()
+    for name, seconds in (("received_at", received), ("the record's timestamp", stamp)):
+        if seconds is not None and not EARLIEST_SECONDS <= seconds < LATEST_SECONDS:
+            return Refused(Reason.IMPOSSIBLE_VALUE, f"{name} is not between 2000 and 2099")
+    if received is not None and stamp is not None and received - stamp > MAX_AHEAD_SECONDS:
+        return _ahead("received_at", received, "the record's timestamp", stamp)
+    arrival = received if received is not None else stamp
+    if arrival is None:
+        return Refused(Reason.IMPOSSIBLE_VALUE, "occurred_at is not between 2000 and 2099")
+    if occurred > arrival:
+        return _ahead("occurred_at", occurred, "its arrival", arrival)
+    days = (arrival - occurred) / 86_400
+    return Refused(
+        Reason.IMPOSSIBLE_VALUE,
+        f"occurred_at is {days:.0f} days before its arrival, at most "
+        f"{MAX_BEHIND_SECONDS / 86_400:.0f}; history needs received_at",
+    )
+
+
+def _ahead(name: str, seconds: float, other: str, limit: float) -> Refused:
+    return Refused(
+        Reason.AHEAD_OF_ARRIVAL,
+        f"{name} is {seconds - limit:.0f} s ahead of {other} "
+        f"({datetime.fromtimestamp(limit, UTC).isoformat()}); at most {MAX_AHEAD_SECONDS:.0f} s",
+    )
+
+
+_BACKSLASH: Final = ord("\\")
+_decode_any: Final = msgspec.json.Decoder(dict[str, object]).decode
+_TRACKING: Final = _Reader(TrackingEvent, cloudevents.TRACKING)
+_COMPLAINTS: Final = _Reader(Complaint, cloudevents.COMPLAINTS)
