@@ -1,0 +1,333 @@
+"""Complaints: who complains of the same thing twice, and how many complain where.
+
+One row a customer holds the complaints of the last days and the episodes they led to. Everything
+about one customer is judged by `occurred_at`, so a complaint that arrives late is found beside
+those of its time; rows leave by timers on the clock, that is by arrivals.
+
+Counts for `flow` are bucketed by the hour in which a complaint occurred and wait, in state, for
+the end of the clock's minute in which they were seen.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from detectors.base import (
+    GRID_SECONDS,
+    Batch,
+    Cell,
+    Counts,
+    Metric,
+    Output,
+    Rejected,
+    RejectReason,
+)
+from detectors.decisions import CareReason, CustomerHighCare, Evidence, decision_id, instant
+from detectors.events import Category, Complaint
+from detectors.table import Table, pack, unpack
+
+VERSION: Final = 1
+MODEL: Final = "same-issue/1"
+HOUR: Final = 3600
+DAY: Final = 86_400
+SEPARATOR: Final = "\x1f"
+
+ISSUE_WORDS: Final[Mapping[str, str]] = {
+    "late": Category.LOGISTICS,
+    "delay": Category.LOGISTICS,
+    "stuck": Category.LOGISTICS,
+    "lost": Category.LOGISTICS,
+    "courier": Category.LOGISTICS,
+    "deliver": Category.LOGISTICS,
+    "parcel": Category.LOGISTICS,
+    "not_received": Category.LOGISTICS,
+    "damage": Category.PRODUCT,
+    "broken": Category.PRODUCT,
+    "defect": Category.PRODUCT,
+    "quality": Category.PRODUCT,
+    "fake": Category.PRODUCT,
+    "wrong_item": Category.PRODUCT,
+    "refund": Category.ORDER,
+    "payment": Category.ORDER,
+    "invoice": Category.ORDER,
+    "price": Category.ORDER,
+    "cancel": Category.ORDER,
+}
+"""Words in an issue that tell its category; the first that occurs wins."""
+
+
+class _Seen(msgspec.Struct, array_like=True, order=True):
+    """A complaint remembered; ordered by when it occurred."""
+
+    occurred: float
+    complaint_id: str
+    issue: str
+
+
+class _Episode(msgspec.Struct, array_like=True):
+    """A customer's trouble with one issue, from its first complaint to a window after the last."""
+
+    issue: str
+    began: float
+    until: float
+
+
+class _Memory(msgspec.Struct, array_like=True):
+    seen: list[_Seen]
+    episodes: list[_Episode]
+
+
+def classify(complaint: Complaint, words: Mapping[str, str] = ISSUE_WORDS) -> Category:
+    """Return the category of a complaint, by rule where it names none.
+
+    In this order: the category given; the first of `words` that its issue contains; logistics if
+    it names a parcel or a carrier; product if it names a supplier; order if it names an order;
+    else service.
+    """
+    if complaint.category is not None:
+        return complaint.category
+    issue = (complaint.issue or "").lower().replace(" ", "_").replace("-", "_")
+    for word, category in words.items():
+        if word in issue:
+            return Category(category)
+    if complaint.parcel_id or complaint.carrier:
+        return Category.LOGISTICS
+    if complaint.supplier_id:
+        return Category.PRODUCT
+    return Category.ORDER if complaint.order_id else Category.SERVICE
+
+
+class ComplaintsCore:
+    """Core of the complaints stream: repeat complainers, and counts for `flow`.
+
+    Parameters
+    ----------
+    source
+        Name of the partial counts' source, e.g. `complaints/0`.
+    config_version
+        Stands in the evidence of every decision.
+    window_days
+        Two complaints of the same issue no further apart than this make a repeat complainer.
+    repeats
+        How many complaints within the window make one.
+    allowed_lateness_seconds
+        A count is marked late when its hour ended so long before the clock; the same value as
+        `flow`'s. A whole number of minutes.
+    max_customers
+        Customers remembered at once; complaints of further ones are rejected.
+    max_complaints
+        Complaints remembered per customer; the oldest are forgotten first.
+    issue_words
+        Words in an issue that tell the category of a complaint without one, see `classify`.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        config_version: str,
+        window_days: float = 14.0,
+        repeats: int = 2,
+        allowed_lateness_seconds: int = HOUR,
+        max_customers: int = 1_000_000,
+        max_complaints: int = 50,
+        issue_words: Mapping[str, str] = ISSUE_WORDS,
+    ) -> None:
+        if repeats < 2 or max_complaints < repeats:
+            raise ValueError("repeats is at least 2 and at most max_complaints")
+        self.source = source
+        self.config_version = config_version
+        self.window_days = window_days
+        self.repeats = repeats
+        self.allowed_lateness_seconds = allowed_lateness_seconds
+        self.max_customers = max_customers
+        self.max_complaints = max_complaints
+        self.issue_words = dict(issue_words)
+        self.clock = float("-inf")
+        self._minute: int | None = None
+        self._window = window_days * DAY
+        self._customers = Table("customers", {"due": "f8"}, ["memory"])
+        self._pending = Table("pending", {"count": "i8"}, [])
+        self._timers: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        """Return the number of customers remembered."""
+        return len(self._customers)
+
+    def observe(self, batch: Batch[Complaint]) -> list[Output]:
+        """Judge complaints in order."""
+        outputs: list[Output] = []
+        for index, (complaint, arrival) in enumerate(
+            zip(batch.events, batch.arrivals.tolist(), strict=True)
+        ):
+            outputs += self.advance(arrival)
+            outputs += self._absorb(index, complaint)
+        return outputs
+
+    def advance(self, now: float) -> list[Output]:
+        """Move the clock: forget customers who fell due, flush the counts of past minutes."""
+        if now <= self.clock:
+            return []
+        self.clock = now
+        self._forget(now)
+        minute = int(now // GRID_SECONDS) * GRID_SECONDS
+        if self._minute is not None and minute <= self._minute:
+            return []
+        self._minute = minute
+        return [Counts(source=self.source, through=minute, cells=self._flush())]
+
+    def dump(self, page: int, pages: int) -> bytes:
+        """Return one page of customers and pending counts."""
+        return pack(VERSION, self._scalars(), [t.dump(page, pages) for t in self._tables()])
+
+    def load(self, page: int, pages: int, blob: bytes) -> None:
+        """Replace one page."""
+        scalars, blobs = unpack(VERSION, blob)
+        for table, part in zip(self._tables(), blobs, strict=True):
+            table.load(page, pages, part)
+        self._restore(scalars)
+
+    def changes(self) -> bytes:
+        """Return customers and pending counts changed since the last call."""
+        return pack(VERSION, self._scalars(), [t.changes() for t in self._tables()])
+
+    def apply(self, blob: bytes) -> None:
+        """Apply what `changes` returned."""
+        scalars, blobs = unpack(VERSION, blob)
+        for table, part in zip(self._tables(), blobs, strict=True):
+            table.apply(part)
+        self._restore(scalars)
+
+    def _tables(self) -> tuple[Table, ...]:
+        return self._customers, self._pending
+
+    def _scalars(self) -> dict[str, Any]:
+        return {"clock": self.clock, "minute": self._minute}
+
+    def _restore(self, scalars: Mapping[str, Any]) -> None:
+        self.clock, self._minute = scalars["clock"], scalars["minute"]
+        due = self._customers["due"]
+        rows = self._customers.rows().tolist()
+        self._timers = [(float(due[row]), self._customers.key(row)) for row in rows]
+        heapq.heapify(self._timers)
+
+    def _forget(self, now: float) -> None:
+        """Remove customers whose last complaint is older than the window."""
+        while self._timers and self._timers[0][0] <= now:
+            due, customer = heapq.heappop(self._timers)
+            (row,) = self._customers.find([customer]).tolist()
+            if row >= 0 and self._customers["due"][row] == due:
+                self._customers.remove([row])
+
+    def _flush(self) -> tuple[Cell, ...]:
+        rows = self._pending.rows().tolist()
+        counts = self._pending["count"]
+        cells = [_cell(self._pending.key(row), int(counts[row])) for row in rows]
+        self._pending.remove(rows)
+        return tuple(sorted(cells, key=lambda cell: (cell.series, cell.bucket, cell.late_at)))
+
+    def _absorb(self, index: int, complaint: Complaint) -> list[Output]:
+        (row,) = self._customers.find([complaint.customer_id]).tolist()
+        if row < 0 and len(self._customers) >= self.max_customers:
+            return [Rejected(index, RejectReason.TOO_MANY_CUSTOMERS)]
+        memory = self._recall(row)
+        if any(seen.complaint_id == complaint.complaint_id for seen in memory.seen):
+            return []
+        category = classify(complaint, self.issue_words)
+        occurred = complaint.occurred_at.timestamp()
+        self._count(complaint.region, category, occurred)
+        issue = complaint.issue or category.value
+        memory.seen.append(_Seen(occurred, complaint.complaint_id, issue))
+        memory.seen.sort()
+        alike = self._alike(memory, issue, occurred)
+        outputs: list[Output] = []
+        if self._opens(memory, issue, occurred, alike):
+            outputs.append(self._high_care(complaint, issue, alike))
+        self._remember(complaint.customer_id, memory)
+        return outputs
+
+    def _recall(self, row: int) -> _Memory:
+        text = self._customers.text("memory")[row] if row >= 0 else None
+        return _Memory([], []) if text is None else msgspec.json.decode(text, type=_Memory)
+
+    def _remember(self, customer: str, memory: _Memory) -> None:
+        memory.seen = memory.seen[-self.max_complaints :]
+        memory.episodes = memory.episodes[-self.max_complaints :]
+        (row,) = self._customers.add([customer]).tolist()
+        self._customers.text("memory")[row] = msgspec.json.encode(memory).decode()
+        last = max(memory.seen[-1].occurred, self.clock)
+        due = -(-(last + self._window) // GRID_SECONDS) * GRID_SECONDS
+        self._customers["due"][row] = due
+        heapq.heappush(self._timers, (due, customer))
+
+    def _alike(self, memory: _Memory, issue: str, occurred: float) -> list[_Seen]:
+        """Return the complaints of an issue within a window of `occurred`, oldest first."""
+        return [
+            seen
+            for seen in memory.seen
+            if seen.issue == issue and abs(seen.occurred - occurred) <= self._window
+        ]
+
+    def _opens(self, memory: _Memory, issue: str, occurred: float, alike: Iterable[_Seen]) -> bool:
+        """Extend the episode the complaint belongs to; else tell whether it starts one."""
+        for episode in memory.episodes:
+            if episode.issue == issue and episode.began - self._window <= occurred <= episode.until:
+                episode.until = max(episode.until, occurred + self._window)
+                return False
+        times = [seen.occurred for seen in alike]
+        if not _within(times, self.repeats, self._window):
+            return False
+        memory.episodes.append(_Episode(issue, min(times), max(times) + self._window))
+        return True
+
+    def _count(self, region: str, category: Category, occurred: float) -> None:
+        bucket = int(occurred // HOUR) * HOUR
+        late = bucket + HOUR + self.allowed_lateness_seconds <= self.clock
+        late_at = int(self.clock // HOUR) * HOUR if late else 0
+        key = SEPARATOR.join((region, category.value, str(bucket), str(late_at)))
+        rows = self._pending.add([key])
+        self._pending["count"][rows] += 1
+
+    def _high_care(self, complaint: Complaint, issue: str, alike: list[_Seen]) -> CustomerHighCare:
+        subject = f"customer/{complaint.customer_id}"
+        reason = CareReason.SAME_ISSUE_TWICE
+        identity = decision_id(
+            "customer.high_care", subject, reason, SEPARATOR.join((issue, alike[0].complaint_id))
+        )
+        days = (alike[-1].occurred - alike[0].occurred) / DAY
+        return CustomerHighCare(
+            decision_id=identity,
+            episode_id=identity,
+            subject=subject,
+            decided_at=instant(self.clock),
+            customer_id=complaint.customer_id,
+            reason=reason,
+            issue=issue,
+            complaint_ids=tuple(seen.complaint_id for seen in alike),
+            region=complaint.region,
+            order_id=complaint.order_id,
+            evidence=Evidence(
+                text=f"{len(alike)} complaints about {issue!r} within {days:.1f} days.",
+                unit="complaints",
+                observed=len(alike),
+                threshold=self.repeats,
+                segment=f"same issue within {self.window_days:g} days",
+                observations=0,
+                model=MODEL,
+                config=self.config_version,
+            ),
+        )
+
+
+def _within(times: list[float], repeats: int, window: float) -> bool:
+    """Tell whether `repeats` of the ascending times lie within one window."""
+    return any(
+        last - first <= window for first, last in zip(times, times[repeats - 1 :], strict=False)
+    )
+
+
+def _cell(key: str, count: int) -> Cell:
+    series, bucket, late_at = key.rsplit(SEPARATOR, 2)
+    return Cell(Metric.COMPLAINTS, series, int(bucket), count, int(late_at))
