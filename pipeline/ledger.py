@@ -1,0 +1,266 @@
+"""What was promised and paid: the truth about money, as entries and as their fold.
+
+Entries of one remedy follow the transitions below; `Book.apply` refuses any other, because a
+ledger that tells the impossible must stop the process that reads it, not be guessed at.
+
+    (nothing) ──► RESERVED ──► ISSUED
+        │             │  ▲────► REFUSED   the provider's definite no
+        │             ▼  │
+        │          UNKNOWN ───► PARKED    asked again with the same key until it is enough
+        ├───────► HELD ───────► RESERVED  quiet hours are over
+        │          └──────────► REFUSED   the episode ended while it was held
+        └───────► REFUSED
+
+RESERVED, UNKNOWN and PARKED hold their amount as reserved, ISSUED as spent. A first entry carries
+the whole request, and RESERVED the frozen body as well, so the ledger alone is enough to go on.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from detectors.events import Instant
+from pipeline.remedies import OperationsAlert, Reason, RemedyRequest
+
+
+class State(StrEnum):
+    """Where a remedy stands."""
+
+    RESERVED = "reserved"
+    UNKNOWN = "unknown"
+    ISSUED = "issued"
+    REFUSED = "refused"
+    HELD = "held"
+    PARKED = "parked"
+
+
+class Told(StrEnum):
+    """Whether the customer has been told."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    GIVEN_UP = "given_up"
+
+
+TRANSITIONS: Final[dict[State | None, frozenset[State]]] = {
+    None: frozenset({State.RESERVED, State.HELD, State.REFUSED}),
+    State.RESERVED: frozenset({State.ISSUED, State.REFUSED, State.UNKNOWN, State.PARKED}),
+    State.UNKNOWN: frozenset({State.ISSUED, State.REFUSED, State.UNKNOWN, State.PARKED}),
+    State.HELD: frozenset({State.RESERVED, State.REFUSED, State.HELD}),
+    State.ISSUED: frozenset(),
+    State.REFUSED: frozenset(),
+    State.PARKED: frozenset(),
+}
+RESERVING: Final = frozenset({State.RESERVED, State.UNKNOWN, State.PARKED})
+"""States that hold the amount as reserved."""
+ENDED: Final = frozenset({State.ISSUED, State.REFUSED, State.HELD, State.PARKED})
+"""States a request may rest in; HELD for quiet hours moves on by itself."""
+
+
+class RemedyEntry(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_field="type"):
+    """A remedy came to a state."""
+
+    remedy_id: str
+    state: State
+    at: Instant
+    """Wall time of the process that wrote it."""
+    reason: Reason | None = None
+    request: RemedyRequest | None = None
+    """With the first entry of a remedy."""
+    body: str | None = None
+    """What the provider is sent, each time the same bytes; with RESERVED when there is a coupon."""
+    attempts: int = 0
+    """How often the provider has been asked."""
+    reference: str | None = None
+    """The provider's name for the coupon; with ISSUED."""
+    detail: str | None = None
+    """What the provider said."""
+
+
+class NotificationEntry(
+    msgspec.Struct, frozen=True, kw_only=True, tag="notification", tag_field="type"
+):
+    """The customer was told, or cannot be told."""
+
+    remedy_id: str
+    told: Told
+    at: Instant
+    attempts: int
+    detail: str | None = None
+
+
+class AlertEntry(msgspec.Struct, frozen=True, kw_only=True, tag="alert", tag_field="type"):
+    """Operations are to be told."""
+
+    alert: OperationsAlert
+    at: Instant
+
+
+Entry = RemedyEntry | NotificationEntry | AlertEntry
+_DECODER: Final = msgspec.json.Decoder(Entry)
+
+
+class BrokenLedger(ValueError):
+    """The ledger says what cannot be; a person must look before money moves."""
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return the record's value."""
+    return msgspec.json.encode(entry)
+
+
+def decode_entry(value: bytes) -> Entry:
+    """Read a record's value; raises `BrokenLedger`."""
+    try:
+        return _DECODER.decode(value)
+    except msgspec.MsgspecError as error:
+        raise BrokenLedger(f"an entry cannot be read: {error}") from error
+
+
+def key_of(entry: Entry) -> bytes:
+    """Return the record's key: entries of one remedy, or of one alert, stay together."""
+    return (entry.alert.alert_id if isinstance(entry, AlertEntry) else entry.remedy_id).encode()
+
+
+@dataclass(slots=True)
+class Account:
+    """One remedy as its entries have made it."""
+
+    request: RemedyRequest
+    state: State
+    reason: Reason | None = None
+    body: str | None = None
+    attempts: int = 0
+    reference: str | None = None
+    told: Told = Told.PENDING
+    told_attempts: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether the provider still has to answer."""
+        return self.state in {State.RESERVED, State.UNKNOWN}
+
+    @property
+    def untold(self) -> bool:
+        """Whether the customer still has to be told."""
+        return self.state is State.ISSUED and self.told is Told.PENDING
+
+    @property
+    def reserved_minor(self) -> int:
+        """Money that may still be spent."""
+        return self.request.amount_minor if self.state in RESERVING else 0
+
+    @property
+    def spent_minor(self) -> int:
+        """Money that is gone."""
+        return self.request.amount_minor if self.state is State.ISSUED else 0
+
+
+@dataclass(slots=True)
+class Book:
+    """The fold of a ledger partition: every remedy's account and the alerts that are firing."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    alerts: dict[str, AlertEntry] = field(default_factory=dict)
+    offset: int = 0
+    """Offset after the last entry applied."""
+    _open: set[str] = field(default_factory=set)
+    _held: set[str] = field(default_factory=set)
+
+    def apply(self, entry: Entry) -> None:
+        """Fold one entry in; a repeated one changes nothing. Raises `BrokenLedger`."""
+        if isinstance(entry, AlertEntry):
+            self._apply_alert(entry)
+            return
+        if isinstance(entry, NotificationEntry):
+            account = self._account(entry.remedy_id)
+            account.told, account.told_attempts = entry.told, entry.attempts
+        else:
+            account = self._apply_remedy(entry)
+        self._index(entry.remedy_id, account)
+
+    def open(self) -> Iterator[Account]:
+        """Accounts that still need the provider or the customer to be reached."""
+        return (self.accounts[key] for key in tuple(self._open))
+
+    def held(self) -> Iterator[Account]:
+        """Accounts that are held, for whatever reason."""
+        return (self.accounts[key] for key in tuple(self._held))
+
+    def _account(self, remedy_id: str) -> Account:
+        try:
+            return self.accounts[remedy_id]
+        except KeyError:
+            raise BrokenLedger(f"{remedy_id} has no first entry") from None
+
+    def _apply_remedy(self, entry: RemedyEntry) -> Account:
+        known = self.accounts.get(entry.remedy_id)
+        before = known.state if known else None
+        if entry.state is not before and entry.state not in TRANSITIONS[before]:
+            raise BrokenLedger(f"{entry.remedy_id} went from {before} to {entry.state}")
+        if known is None:
+            if entry.request is None:
+                raise BrokenLedger(f"{entry.remedy_id} begins without its request")
+            known = self.accounts[entry.remedy_id] = Account(entry.request, entry.state)
+        known.state, known.reason = entry.state, entry.reason
+        known.attempts = max(known.attempts, entry.attempts)
+        known.body = entry.body or known.body
+        known.reference = entry.reference or known.reference
+        return known
+
+    def _index(self, remedy_id: str, account: Account) -> None:
+        for wanted, keys in (
+            (account.open or account.untold, self._open),
+            (account.state is State.HELD, self._held),
+        ):
+            (keys.add if wanted else keys.discard)(remedy_id)
+
+    def _apply_alert(self, entry: AlertEntry) -> None:
+        alert = entry.alert
+        if alert.firing:
+            self.alerts[alert.alert_id] = entry
+        else:
+            self.alerts.pop(alert.alert_id, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One budget: everything reserved and spent under `key` stays within `limit_minor`."""
+
+    key: str
+    limit_minor: int
+    reason: Reason
+    """Why a request is refused when this budget is used up."""
+
+
+def scope_keys(request: RemedyRequest) -> tuple[str, ...]:
+    """Return the budgets a remedy is paid from; none without a coupon.
+
+    A day is the UTC day of the decision, whenever the money moves.
+    """
+    if not request.amount_minor:
+        return ()
+    day = day_of(request.decided_at)
+    keys = [f"global/{day}", f"region/{request.region or '-'}/{day}"]
+    if request.campaign:
+        keys.append(f"campaign/{request.campaign}")
+    return tuple(keys)
+
+
+def day_of(at: datetime) -> str:
+    """Return the UTC day."""
+    return at.astimezone(UTC).date().isoformat()
+
+
+def fold(entries: Iterable[Entry]) -> Book:
+    """Fold a ledger partition."""
+    book = Book()
+    for entry in entries:
+        book.apply(entry)
+        book.offset += 1
+    return book

@@ -1,0 +1,138 @@
+"""What deliver is asked to do: the records of `P.remedies`.
+
+A remedy's id is made from the parcel (or customer), the reason and the episode, and from nothing
+else, so the same episode can never ask twice under two names. Amounts are integers in minor units
+of `currency`.
+"""
+
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from configs.policy_schema import FollowUp, Severity, Template, Upgrade
+from detectors.decisions import ClearedReason
+from detectors.events import Instant
+
+
+class Reason(StrEnum):
+    """Why a remedy was held, refused or parked."""
+
+    # Held for a person (quiet hours: until they end)
+    OVER_AUTHORITY = "over_authority"
+    FEED_SILENT = "feed_silent"
+    CARRIER_FLOOD = "carrier_flood"
+    FACILITY_FLOOD = "facility_flood"
+    QUIET_HOURS = "quiet_hours"
+    # Refused
+    HOLD_OUT = "hold_out"
+    NO_RECIPIENT = "no_recipient"
+    CUSTOMER_CAP = "customer_cap"
+    ORDER_CAP = "order_cap"
+    BUDGET_GLOBAL = "budget_global"
+    BUDGET_REGION = "budget_region"
+    BUDGET_CAMPAIGN = "budget_campaign"
+    PARCEL_DELIVERED = "parcel_delivered"
+    EPISODE_OVER = "episode_over"
+    PROVIDER_REFUSED = "provider_refused"
+    # Parked for a person
+    PROVIDER_SILENT = "provider_silent"
+
+
+class Nothing(StrEnum):
+    """Why a decision asks for nothing."""
+
+    NO_RULE = "no_rule"
+    RULE_SAYS_NOTHING = "rule_says_nothing"
+
+
+class RemedyRequest(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_field="type"):
+    """Give one customer one remedy."""
+
+    remedy_id: str
+    decision_id: str
+    episode_id: str
+    subject: str
+    kind: str
+    """Kind of the decision."""
+    decision_reason: str
+    decided_at: Instant
+    rule: str
+    template: Template
+    amount_minor: int
+    """0: no coupon."""
+    currency: str
+    validity_days: int
+    upgrade: Upgrade
+    follow_up: FollowUp
+    campaign: str | None = None
+    customer_id: str | None = None
+    order_id: str | None = None
+    parcel_id: str | None = None
+    carrier: str | None = None
+    facility: str | None = None
+    region: str | None = None
+    hold: Reason | None = None
+    """The policy itself holds it."""
+    refuse: Reason | None = None
+    """The policy itself refuses it."""
+    not_before: Instant | None = None
+    """End of the quiet hours it was decided in."""
+
+
+class OperationsAlert(msgspec.Struct, frozen=True, kw_only=True, tag="alert", tag_field="type"):
+    """Something operations should know, or that it is over."""
+
+    alert_id: str
+    """The same for all news of one thing: name and labels, without the severity."""
+    name: str
+    episode_id: str
+    firing: bool
+    tell: bool
+    """False: only remembered (a silent feed no rule speaks of still holds money back)."""
+    severity: Severity
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    decided_at: Instant
+    starts_at: Instant
+    expires_seconds: float
+    silent_carrier: str | None = None
+    """The carrier whose feed this says is silent."""
+
+
+class EpisodeEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="type"):
+    """A stall is over: what was not given for it yet is not given any more."""
+
+    subject: str
+    episode_id: str
+    reason: ClearedReason
+    decided_at: Instant
+
+
+Wish = RemedyRequest | OperationsAlert | EpisodeEnded
+
+_DECODER: Final = msgspec.json.Decoder(Wish)
+_SEPARATOR: Final = "\x1f"
+
+
+def remedy_id(subject: str, reason: str, episode_id: str) -> str:
+    """Return the one id of the remedy for a subject, a reason and an episode.
+
+    Examples
+    --------
+    >>> remedy_id("parcel/swift/P1", "no_movement", "e1")
+    'rem_8cad7598cf56b31ba5178f5d5cc46079'
+    """
+    text = _SEPARATOR.join((subject, reason, episode_id))
+    return "rem_" + blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def encode_wish(wish: Wish) -> bytes:
+    """Return the record's value."""
+    return msgspec.json.encode(wish)
+
+
+def decode_wish(value: bytes) -> Wish:
+    """Read a record's value; raises `msgspec.MsgspecError`."""
+    return _DECODER.decode(value)
