@@ -25,6 +25,9 @@ LATEST_SECONDS: Final = 4_102_444_800.0
 """2100-01-01T00:00:00Z: no event, arrival or promise is as late."""
 
 
+MAX_DETAIL_CHARACTERS: Final = 500
+
+
 class Reason(StrEnum):
     """Why a record became a dead letter before any core saw it."""
 
@@ -49,10 +52,13 @@ class Reason(StrEnum):
 
 
 class Refused(ValueError):
-    """A record that cannot be taken: `reason` is for counting, the message for a person."""
+    """A record that cannot be taken: `reason` is for counting, the message for a person.
+
+    The message may quote the record, so it is made safe to print and to encode.
+    """
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
+        super().__init__(printable(detail, MAX_DETAIL_CHARACTERS))
         self.reason = reason
 
 
@@ -132,7 +138,7 @@ def _check_strings(found: object, path: str) -> None:
     elif isinstance(found, dict):
         for name, inner in found.items():
             _check_strings(name, f"a key in {path}")
-            _check_strings(inner, f"{path}.{name}")
+            _check_strings(inner, f"{path}.{shorten(name)}")
     elif isinstance(found, list):
         for index, inner in enumerate(found):
             _check_strings(inner, f"{path}[{index}]")
@@ -140,5 +146,12 @@ def _check_strings(found: object, path: str) -> None:
 
 def shorten(text: str, limit: int = 80) -> str:
     """Quote for a message: printable, at most `limit` characters."""
-    quoted = repr(text)
-    return quoted if len(quoted) <= limit else f"{quoted[: limit - 1]}…"
+    return repr(printable(text, limit - 2))
+
+
+def printable(text: str, limit: int) -> str:
+    """Escape what a terminal or an encoder might trip over and cut after `limit` characters."""
+    cut = text[: limit + 1]
+    if not cut.isprintable():
+        cut = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    return cut if len(cut) <= limit else f"{cut[: limit - 1]}…"

@@ -13,6 +13,7 @@ as the record's own timestamp is bounded by the broker: see pipeline.topics.)
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -35,7 +36,8 @@ from pipeline.limits import (
     utf8,
 )
 
-Event = TypeVar("Event", TrackingEvent, Complaint)
+Event = TypeVar("Event")
+Wire = TypeVar("Wire", TrackingEvent, Complaint)
 
 
 class RawRecord(NamedTuple):
@@ -58,7 +60,8 @@ class DeadLetter(NamedTuple):
     detail: str
 
 
-class Chunk(NamedTuple, Generic[Event]):
+@dataclass(slots=True)
+class Chunk(Generic[Event]):
     """What a sequence of records came to; every record is in `records` or in `dead`, once."""
 
     events: list[Event]
@@ -79,16 +82,16 @@ def read_complaints(records: Sequence[RawRecord]) -> Chunk[Complaint]:
     return _COMPLAINTS.read(records)
 
 
-class _Reader(Generic[Event]):
+class _Reader(Generic[Wire]):
     """Reads one kind of event, fast where the record is plain and strictly where it is not."""
 
-    def __init__(self, event: type[Event], envelope: cloudevents.Kind) -> None:
-        self._decode: Callable[[bytes | str], Event] = msgspec.json.Decoder(event).decode
+    def __init__(self, event: type[Wire], envelope: cloudevents.Kind) -> None:
+        self._decode: Callable[[bytes | str], Wire] = msgspec.json.Decoder(event).decode
         self._width = len(msgspec.structs.fields(event))
         self._envelope = envelope
 
-    def read(self, records: Sequence[RawRecord]) -> Chunk[Event]:
-        events: list[Event] = []
+    def read(self, records: Sequence[RawRecord]) -> Chunk[Wire]:
+        events: list[Wire] = []
         arrivals: list[float] = []
         kept: list[RawRecord] = []
         dead: list[DeadLetter] = []
@@ -103,7 +106,7 @@ class _Reader(Generic[Event]):
             kept.append(record)
         return Chunk(events, np.array(arrivals, np.float64), kept, dead)
 
-    def fast(self, record: RawRecord) -> tuple[Event, float] | None:
+    def fast(self, record: RawRecord) -> tuple[Wire, float] | None:
         """Return what `strict` would, or None where cheap tests cannot tell."""
         _, value, _, timestamp_ms, headers = record
         if value is None or len(value) > MAX_STRING_BYTES:
@@ -119,7 +122,7 @@ class _Reader(Generic[Event]):
         arrival = _arrival(event, timestamp_ms)
         return None if arrival is None else (event, arrival)
 
-    def _surely_well_formed(self, value: bytes, event: Event) -> bool:
+    def _surely_well_formed(self, value: bytes, event: Wire) -> bool:
         """Tell whether no key can be doubled and nothing nested, by counting quotation marks.
 
         Without a backslash every string has two. A text with no more strings than the keys and
@@ -141,7 +144,7 @@ class _Reader(Generic[Event]):
             return False
         return marks == 2 * (len(found) + sum([type(x) is str for x in found.values()]))
 
-    def strict(self, record: RawRecord) -> tuple[Event, float]:
+    def strict(self, record: RawRecord) -> tuple[Wire, float]:
         """Return the event and its arrival, or raise `Refused`."""
         value = record.value
         if value is None:
@@ -161,7 +164,7 @@ class _Reader(Generic[Event]):
             raise _why_not(event, record.timestamp_ms)
         return event, arrival
 
-    def _typed(self, text: str) -> Event:
+    def _typed(self, text: str) -> Wire:
         try:
             return self._decode(text)
         except msgspec.ValidationError as error:
