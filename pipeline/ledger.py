@@ -228,16 +228,6 @@ class Book:
             self.alerts.pop(alert.alert_id, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """One budget: everything reserved and spent under `key` stays within `limit_minor`."""
-
-    key: str
-    limit_minor: int
-    reason: Reason
-    """Why a request is refused when this budget is used up."""
-
-
 def scope_keys(request: RemedyRequest) -> tuple[str, ...]:
     """Return the budgets a remedy is paid from; none without a coupon.
 

@@ -1,0 +1,333 @@
+"""Reservations of money in Redis: all budgets, caps and floods of a request in one Lua script.
+
+Redis is a cache of the ledger that lanes share, never the truth. A *lane* is the owner of one
+partition of the ledger; what it contributed to a budget stands in Redis under its own number, so
+it can replace that alone. Nothing is reserved unless every lane is ready in this very server
+process: after a restart, a failover or FLUSHALL money waits until every owner has rebuilt its part.
+
+Order keeps `reserved + spent <= budget` true at every moment: a reservation is made here first and
+in the ledger second; what frees money is written to the ledger first and here second. So Redis
+never shows less than the ledger holds.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from importlib import resources
+from typing import Any, Final, Protocol
+
+import msgspec
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
+
+from configs.policy_schema import Policies
+from pipeline.ledger import Account, Book, State, scope_keys
+from pipeline.remedies import Reason, RemedyRequest
+
+_CHUNK: Final = 500
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """One budget of a request."""
+
+    key: str
+    limit: int
+    """Reserved + spent stay within this, minor units."""
+    reason: Reason
+
+
+class CapLimit(msgspec.Struct, frozen=True):
+    """What one customer or order may be given within `window` seconds."""
+
+    key: str
+    window: int
+    remedies: int
+    amount: int
+    reason: Reason
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """How many requests one carrier or facility may cause within `window` seconds."""
+
+    key: str
+    window: int
+    limit: int
+    reason: Reason
+
+
+class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a request takes and from where: what the scripts read.
+
+    What is None is left out: in the scripts a JSON null would count as true.
+    """
+
+    id: str
+    at: int
+    """`decided_at`, whole seconds since the epoch: Lua prints 14 digits."""
+    amount: int
+    scopes: tuple[Scope, ...]
+    caps: tuple[CapLimit, ...]
+    causes: tuple[Cause, ...]
+    feed: bool
+    """Whether a silent feed of the carrier holds it."""
+    carrier: str | None = None
+    refuse: Reason | None = None
+    hold: Reason | None = None
+    again: bool = False
+    """It was held and its time has come."""
+    state: State | None = None
+
+
+class Verdict(StrEnum):
+    """What became of a claim."""
+
+    RESERVED = "reserved"
+    HELD = "held"
+    REFUSED = "refused"
+    ALREADY = "already"
+    """Another partition has this remedy: nothing to do here."""
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """A carrier whose feed has fallen silent."""
+
+    carrier: str
+    since: int
+    """Whole seconds since the epoch."""
+
+
+class NotReady(Exception):
+    """Redis cannot be asked now: it is gone, was emptied, or another lane is being rebuilt."""
+
+
+class Stale(NotReady):
+    """Redis does not hold this lane as its ledger has it: rebuild it."""
+
+
+class Behind(NotReady):
+    """Redis has seen more of this ledger than this lane has: somebody else owns it."""
+
+
+class Limits:
+    """Turns requests into claims by the policies."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def claim(self, request: RemedyRequest, *, again: bool = False) -> Claim:
+        """Return what a request takes; `again` after the quiet hours it was held for."""
+        return Claim(
+            id=request.remedy_id,
+            at=int(request.decided_at.timestamp()),
+            amount=request.amount_minor,
+            scopes=self._scopes(request),
+            caps=self._caps(request),
+            causes=self._causes(request),
+            carrier=request.carrier,
+            feed=self._policies.breaker.hold_when_feed_silent,
+            refuse=request.refuse,
+            hold=None if again else request.hold,
+            again=again,
+        )
+
+    def account(self, account: Account) -> Claim:
+        """Return what an account has taken, in its state."""
+        return msgspec.structs.replace(self.claim(account.request), state=account.state)
+
+    def _scopes(self, request: RemedyRequest) -> tuple[Scope, ...]:
+        return tuple(self._scope(key) for key in scope_keys(request))
+
+    def _scope(self, key: str) -> Scope:
+        budgets = self._policies.budgets
+        kind, _, name = key.partition("/")
+        if kind == "global":
+            return Scope(key, budgets.global_per_day_minor, Reason.BUDGET_GLOBAL)
+        if kind == "region":
+            return Scope(key, budgets.region_per_day_minor, Reason.BUDGET_REGION)
+        campaign = budgets.campaigns.get(name)
+        # A campaign that was taken out of the policies has nothing left to give.
+        return Scope(key, campaign.total_minor if campaign else 0, Reason.BUDGET_CAMPAIGN)
+
+    def _caps(self, request: RemedyRequest) -> tuple[CapLimit, ...]:
+        caps = self._policies.caps
+        wanted = (
+            ("customer", request.customer_id, caps.customer, Reason.CUSTOMER_CAP),
+            ("order", request.order_id, caps.order, Reason.ORDER_CAP),
+        )
+        return tuple(
+            CapLimit(f"{who}:{name}", cap.window_days * 86400, cap.remedies, cap.amount_minor, why)
+            for who, name, cap, why in wanted
+            if name is not None
+        )
+
+    def _causes(self, request: RemedyRequest) -> tuple[Cause, ...]:
+        breaker, carrier = self._policies.breaker, request.carrier
+        if carrier is None:
+            return ()
+        window = breaker.window_minutes * 60
+        causes = [
+            Cause(f"carrier:{carrier}", window, breaker.carrier_requests, Reason.CARRIER_FLOOD)
+        ]
+        if request.facility:
+            key = f"facility:{carrier}/{request.facility}"
+            causes.append(Cause(key, window, breaker.facility_requests, Reason.FACILITY_FLOOD))
+        return tuple(causes)
+
+
+class Reservations(Protocol):
+    """What the issuer asks of the cache of one lane."""
+
+    async def reserve(
+        self, claims: Sequence[Claim], offset: int
+    ) -> list[tuple[Verdict, Reason | None]]:
+        """Reserve, in order; raises `NotReady` or `Stale`, and then nothing was reserved."""
+        ...
+
+    async def settle(
+        self,
+        moves: Sequence[Claim],
+        *,
+        silent: Sequence[Silence],
+        speaking: Sequence[str],
+        offset: int,
+        reached: int,
+    ) -> None:
+        """Follow the ledger from `offset` to `reached`; raises `NotReady` or `Stale`."""
+        ...
+
+    async def rebuild(self, book: Book) -> None:
+        """Replace everything this lane contributed by what its ledger says."""
+        ...
+
+
+class RedisReservations:
+    """The lane of one partition in Redis.
+
+    Parameters
+    ----------
+    redis
+        A client with time-outs and without retries.
+    prefix
+        First part of every key.
+    partition, partitions
+        Which lane, of how many.
+    token
+        Another one for each owner a lane has had.
+    limits
+        What requests take.
+    """
+
+    def __init__(
+        self,
+        redis: "Redis[Any]",
+        prefix: str,
+        *,
+        partition: int,
+        partitions: int,
+        token: str,
+        limits: Limits,
+    ) -> None:
+        self._keys = [key_prefix(prefix)]
+        self._partition, self._partitions, self._token = partition, partitions, token
+        self._limits = limits
+        self._reserve = redis.register_script(_script("reserve"))
+        self._settle = redis.register_script(_script("settle"))
+        self._rebuild = redis.register_script(_script("rebuild"))
+
+    async def reserve(
+        self, claims: Sequence[Claim], offset: int
+    ) -> list[tuple[Verdict, Reason | None]]:
+        answer = await self._call(self._reserve, offset, wanted=claims, partitions=self._partitions)
+        status, *verdicts = answer
+        if status == b"wait":
+            raise NotReady(f"partition {verdicts[0].decode()} is not ready in Redis")
+        _refuse_stale(status)
+        return [_verdict(*pair) for pair in verdicts]
+
+    async def settle(
+        self,
+        moves: Sequence[Claim],
+        *,
+        silent: Sequence[Silence],
+        speaking: Sequence[str],
+        offset: int,
+        reached: int,
+    ) -> None:
+        answer = await self._call(
+            self._settle, offset, moves=moves, silent=silent, speaking=speaking, reached=reached
+        )
+        _refuse_stale(answer)
+
+    async def rebuild(self, book: Book) -> None:
+        """Raises `Behind` when somebody has written more of this ledger than `book` holds."""
+        if await self._call(self._rebuild, book.offset, step="begin") == b"behind":
+            raise Behind(f"Redis has seen more of ledger partition {self._partition} than we have")
+        left = 1
+        while left:
+            answer = await self._call(self._rebuild, book.offset, step="clear")
+            _refuse_stale(answer)
+            left = int(answer)
+        accounts = [self._limits.account(account) for account in book.accounts.values()]
+        for start in range(0, len(accounts), _CHUNK):
+            await self._load(book.offset, accounts=accounts[start : start + _CHUNK])
+        await self._load(book.offset, silent=silences(book))
+        _refuse_stale(await self._call(self._rebuild, book.offset, step="finish"))
+
+    async def _load(
+        self, offset: int, *, accounts: Sequence[Claim] = (), silent: Sequence[Silence] = ()
+    ) -> None:
+        answer = await self._call(
+            self._rebuild, offset, step="load", accounts=accounts, silent=silent
+        )
+        _refuse_stale(answer)
+
+    async def _call(self, script: AsyncScript, offset: int, **request: object) -> Any:
+        request |= {"partition": self._partition, "token": self._token, "offset": offset}
+        try:
+            return await script(keys=self._keys, args=[msgspec.json.encode(request)])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise NotReady(f"Redis does not answer: {error}") from error
+
+
+def key_prefix(prefix: str) -> str:
+    """Return the first part of every key, in braces: one slot of a Redis Cluster."""
+    return "{" + prefix + "}"
+
+
+def silences(book: Book) -> list[Silence]:
+    """Return the carriers that a ledger says are silent."""
+    alerts = (entry.alert for entry in book.alerts.values())
+    return [
+        Silence(alert.silent_carrier, int(alert.starts_at.timestamp()))
+        for alert in alerts
+        if alert.silent_carrier
+    ]
+
+
+def _script(name: str) -> str:
+    folder = resources.files("pipeline") / "lua"
+    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("lane", name))
+
+
+def _refuse_stale(answer: bytes) -> None:
+    if answer == b"stale":
+        raise Stale("Redis does not hold this partition as the ledger has it")
+
+
+def _verdict(verdict: bytes, reason: bytes) -> tuple[Verdict, Reason | None]:
+    known = Verdict(verdict.decode())
+    if known is Verdict.ALREADY or not reason:
+        return known, None
+    return known, Reason(reason.decode())
+
+
+def totals(books: Iterable[Book]) -> dict[str, tuple[int, int]]:
+    """Return reserved and spent (minor units) of every budget, from ledgers."""
+    sums: dict[str, list[int]] = {}
+    for book in books:
+        for account in book.accounts.values():
+            for key in scope_keys(account.request):
+                both = sums.setdefault(key, [0, 0])
+                both[0] += account.reserved_minor
+                both[1] += account.spent_minor
+    return {key: (reserved, spent) for key, (reserved, spent) in sums.items()}
