@@ -81,7 +81,5 @@ class Deadlines:
         hours = (when // _BUCKET_SECONDS).astype(np.int64)
         order = np.argsort(hours, kind="stable")
         unique, starts = np.unique(hours[order], return_index=True)
-        for bucket, part in zip(
-            unique.tolist(), np.split(rows[order], starts[1:]), strict=False
-        ):
+        for bucket, part in zip(unique.tolist(), np.split(rows[order], starts[1:]), strict=False):
             self._buckets.setdefault(bucket, []).append(part)
