@@ -26,7 +26,7 @@ def worker_command(
     if clock is not None:
         settings = settings.model_copy(update={"clock": clock})
     logging.configure(settings.log, process="worker")
-    importlib.import_module("pipeline.worker").main(settings)
+    raise typer.Exit(importlib.import_module("pipeline.worker").main(settings))
 
 
 def deliver_command() -> None:

@@ -59,15 +59,16 @@ def sources_of(partitions: int) -> list[str]:
 
 def read_counts(records: Sequence[RawRecord]) -> Chunk[Counts]:
     """Decode partial counts, which only other tasks write; what cannot be read is a dead letter."""
-    chunk: Chunk[Counts] = Chunk([], np.zeros(0), [], [])
+    counts: list[Counts] = []
+    taken: list[RawRecord] = []
+    dead: list[DeadLetter] = []
     for record in records:
         try:
-            chunk.events.append(_decode_counts(record.value or b""))
-            chunk.records.append(record)
+            counts.append(_decode_counts(record.value or b""))
+            taken.append(record)
         except msgspec.DecodeError as error:
-            chunk.dead.append(DeadLetter(record, "not_counts", str(error)))
-    chunk.arrivals = np.zeros(len(chunk.events))
-    return chunk
+            dead.append(DeadLetter(record, "not_counts", str(error)))
+    return Chunk(counts, np.zeros(len(counts)), taken, dead)
 
 
 class Task:

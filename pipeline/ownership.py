@@ -1,0 +1,208 @@
+"""One partition in this worker's hands: its task, its state log and its lock.
+
+Chunks of a task, whichever input they come from, are processed one at a time. Judging runs in the
+event loop; writing runs in a thread, while another partition judges. A failure leaves the task
+unusable, and the process ends: the state on the broker is whole and its next owner goes on from
+there.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic, time
+from typing import Final
+
+import msgspec
+import structlog
+
+from configs.load import Config
+from pipeline import metrics
+from pipeline.clock import Gossip, IdleClock, Notice, Tick
+from pipeline.records import DeadLetter, RawRecord
+from pipeline.settings import Settings
+from pipeline.statelog import StateLog
+from pipeline.stops import CoreBroken, WorkerFailure
+from pipeline.task import Input, Outcome, Task
+
+CORE_FAILED: Final = "core_failed"
+MAX_CORE_FAILURES: Final = 16
+"""Records of one chunk that may break a core; more is no poison but a broken core."""
+MAX_CHUNK_BYTES: Final = 2 * 1024 * 1024
+"""Largest part of a chunk that is one transaction: it bounds the changes in a state record."""
+CLOCKED: Final = (Input.TRACKING, Input.COMPLAINTS)
+_log = structlog.get_logger(__name__)
+_read_notice: Final = msgspec.json.Decoder(Notice).decode
+
+
+class Owned:
+    """A partition's task while this worker has it.
+
+    Parameters
+    ----------
+    settings
+        Clock, idle time and where the topics are.
+    config
+        What the cores are built from.
+    partition
+        Which one.
+    """
+
+    def __init__(self, settings: Settings, config: Config, partition: int) -> None:
+        self.partition = partition
+        self.lock = asyncio.Lock()
+        self.task = Task(partition, settings.kafka.partitions, config)
+        self.log = StateLog(settings.kafka, partition)
+        self._config = config
+        self._partitions = settings.kafka.partitions
+        self._topics = {source: settings.kafka.topic(source) for source in Input}
+        self._clock = IdleClock(settings.clock, settings.idle_seconds)
+        self._gossip = Gossip(settings.clock)
+        self._failed: BaseException | None = None
+
+    def open(self) -> None:
+        """Fence the former owner and load the state; blocks."""
+        with metrics.RECOVERY_SECONDS.time():
+            self.log.open(self.task)
+
+    async def chunk(self, source: Input, records: Sequence[RawRecord]) -> None:
+        """Absorb what was fetched and commit what follows from it."""
+        async with self._usable():
+            if source is Input.NOTICES:
+                self._hear(records)
+                return
+            for part in parts(records):
+                await self._absorb(source, part)
+                self._measure(source, len(part))
+
+    async def tick(self, source: Input, tick: Tick) -> None:
+        """Bring time to a quiet input and the news of flow to the other partitions."""
+        async with self._usable():
+            now = self._clock.now(tick, at=monotonic(), wall=time())
+            outcome = Outcome()
+            if now is not None and now > self.task.clock(source):
+                outcome = self.task.advance(source, now)
+            await self._commit(outcome, moved=False)
+            self._measure(source, 0)
+
+    def close(self) -> None:
+        """Let go of the partition."""
+        self.log.close()
+
+    def _usable(self) -> "_Exclusive":
+        return _Exclusive(self)
+
+    def _hear(self, records: Iterable[RawRecord]) -> None:
+        at = monotonic()
+        for record in records:
+            try:
+                clock = _read_notice(record.value or b"").clock
+            except msgspec.DecodeError as error:
+                _log.warning("a notice cannot be read", offset=record.offset, error=str(error))
+                continue
+            self._clock.hear(clock, at)
+            self._gossip.hear(clock)
+
+    async def _absorb(self, source: Input, records: Sequence[RawRecord]) -> None:
+        before = self.task.offsets[source]
+        try:
+            with metrics.CHUNK_SECONDS.labels(source).time():
+                outcome = self.task.absorb(source, records)
+        except Exception as error:  # noqa: BLE001  # whatever a record does to a core is isolated
+            await self._isolate(source, records, error)
+            return
+        await self._commit(outcome, moved=self.task.offsets[source] != before)
+
+    async def _isolate(self, source: Input, records: Sequence[RawRecord], error: Exception) -> None:
+        """Find the records that break a core by halving, and set them aside as dead letters.
+
+        Where a chunk is cut does not show in state or decisions, so halves are as good as the
+        whole. Each attempt starts from the committed state.
+        """
+        _log.error("a core failed", partition=self.partition, input=str(source), exc_info=error)
+        failures = 0
+        halves = [list(records)]
+        while halves:
+            half = halves.pop()
+            await self._reload()
+            before = self.task.offsets[source]
+            try:
+                outcome = self.task.absorb(source, half)
+            except Exception as failure:
+                if len(half) > 1:
+                    middle = len(half) // 2
+                    halves += [half[middle:], half[:middle]]
+                    continue
+                failures += 1
+                if failures > MAX_CORE_FAILURES:
+                    raise CoreBroken(
+                        f"partition {self.partition}: over {MAX_CORE_FAILURES} records of one "
+                        f"chunk of {source} break the core, the last at offset "
+                        f"{half[0].offset}: {failure!r}"
+                    ) from failure
+                await self._reload()
+                outcome = self._set_aside(source, half[0], failure)
+            await self._commit(outcome, moved=self.task.offsets[source] != before)
+
+    def _set_aside(self, source: Input, record: RawRecord, failure: Exception) -> Outcome:
+        self.task.offsets[source] = record.offset
+        _log.error("a record breaks the core", input=str(source), offset=record.offset)
+        return Outcome(dead=[(source, DeadLetter(record, CORE_FAILED, repr(failure)))])
+
+    async def _reload(self) -> None:
+        self.task = Task(self.partition, self._partitions, self._config)
+        await asyncio.to_thread(self.log.reload, self.task)
+
+    async def _commit(self, outcome: Outcome, *, moved: bool) -> None:
+        notice = self._gossip.due(self.task.latest, monotonic())
+        if not (moved or outcome or notice):
+            return
+        with metrics.TRANSACTION_SECONDS.time():
+            await asyncio.to_thread(self.log.commit, self.task, outcome, self._topics, notice)
+        count(outcome)
+
+    def _measure(self, source: Input, records: int) -> None:
+        label = str(self.partition)
+        if records:
+            metrics.EVENTS.labels(source).inc(records)
+            metrics.STATE_ROWS.labels(label).set(self.task.rows())
+            metrics.STATE_PAGE_COUNT.labels(label).set(self.log.page_count)
+        if source in CLOCKED:
+            metrics.CLOCK_TIMESTAMP_SECONDS.labels(label, source).set(self.task.clock(source))
+
+
+class _Exclusive:
+    """One chunk at a time, and none after a failure."""
+
+    def __init__(self, owned: Owned) -> None:
+        self._owned = owned
+
+    async def __aenter__(self) -> None:
+        await self._owned.lock.acquire()
+        failed = self._owned._failed  # noqa: SLF001
+        if failed is not None:
+            self._owned.lock.release()
+            raise WorkerFailure(f"partition {self._owned.partition} has failed: {failed}")
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._owned._failed = error  # noqa: SLF001
+        self._owned.lock.release()
+
+
+def parts(records: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:
+    """Cut a chunk where it would be more than `MAX_CHUNK_BYTES`."""
+    begin = size = 0
+    for place, record in enumerate(records):
+        length = len(record.value or b"")
+        if size + length > MAX_CHUNK_BYTES and place > begin:
+            yield records[begin:place]
+            begin, size = place, 0
+        size += length
+    yield records[begin:]
+
+
+def count(outcome: Outcome) -> None:
+    """Count what was committed."""
+    for decision in outcome.decisions:
+        metrics.DECISIONS.labels(decision.__struct_config__.tag).inc()
+    for source, letter in outcome.dead:
+        metrics.DEAD_LETTERS.labels(source, letter.reason).inc()

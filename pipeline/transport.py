@@ -1,0 +1,335 @@
+"""A Faust transport that hands over what was fetched in chunks, and time when nothing was.
+
+One message a fetched partition instead of one a record; its value is a tuple of `RawRecord` or a
+`Tick`. What differs from the aiokafka driver it subclasses:
+
+- Positions are set by the owner of the state (`place`), never by the group's offsets; a partition
+  is read only after that. Records deleted before they were read raise `SourceGap`.
+- Offsets are committed for lag tools only, at what the state holds (`reached`).
+- A partition is fetched only while fewer than `IN_FLIGHT` of its chunks wait to be processed, so a
+  backlog stays on the broker and not in memory.
+- Quiet partitions of the topics in `App.ticked` get a `Tick`, in order with their chunks.
+- Read committed, and partition p of every topic to the same worker (range assignor; without
+  tables Faust would take round-robin, which does not keep them together).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from time import monotonic
+from typing import Any, Final
+
+import aiokafka
+import faust
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+from faust.transport.drivers import TRANSPORTS
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from pipeline.clock import Tick
+from pipeline.records import RawRecord
+from pipeline.stops import SourceGap
+
+SCHEME: Final = "forewarn"
+IN_FLIGHT: Final = 2
+"""Chunks of a partition that may wait: one is processed, one is ready."""
+_FETCH_SECONDS: Final = 0.5
+_HELD_SECONDS: Final = 0.02
+"""Shorter fetches while full partitions wait for room, or they would starve."""
+
+Chunk = tuple[RawRecord, ...]
+Offsets = Mapping[TP, int]
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Everything that touches aiokafka's consumer, in the thread whose loop it lives in."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[RangePartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_poll_records=conf.broker_max_poll_records,
+            max_poll_interval_ms=_ms(conf.broker_max_poll_interval),
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_max_wait_ms=250,
+            request_timeout_ms=_ms(conf.broker_request_timeout),
+            check_crcs=conf.broker_check_crcs,
+            session_timeout_ms=_ms(conf.broker_session_timeout),
+            rebalance_timeout_ms=_ms(conf.broker_rebalance_timeout),
+            heartbeat_interval_ms=_ms(conf.broker_heartbeat_interval),
+            isolation_level="read_committed",
+        )
+
+    async def place(self, offsets: Offsets) -> list[TP]:
+        """Set what is read next; return the partitions that are still assigned."""
+        return list(await self.call_thread(self._place, offsets))
+
+    async def bounds(self, tps: Iterable[TP]) -> dict[TP, tuple[int, int]]:
+        """Ask the broker for the first and the next offset of each log."""
+        return dict(await self.call_thread(self._bounds, list(tps)))
+
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
+        """Ask the broker for the group's offsets."""
+        return dict(await self.call_thread(self._committed, list(tps)))
+
+    async def lags(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Ask the broker how many records lie between what was delivered and the end."""
+        return dict(await self.call_thread(self._lags, list(tps)))
+
+    async def _place(self, offsets: Offsets) -> list[TP]:
+        consumer = self._ensure_consumer()
+        placed = []
+        for tp, offset in offsets.items():
+            try:
+                consumer.seek(_aiokafka(tp), offset)
+            except IllegalStateError:  # revoked meanwhile
+                continue
+            placed.append(tp)
+        return placed
+
+    async def _bounds(self, tps: list[TP]) -> dict[TP, tuple[int, int]]:
+        consumer = self._ensure_consumer()
+        wanted = [_aiokafka(tp) for tp in tps]
+        starts = await consumer.beginning_offsets(wanted)
+        ends = await consumer.end_offsets(wanted)
+        return {tp: (starts[_aiokafka(tp)], ends[_aiokafka(tp)]) for tp in tps}
+
+    async def _committed(self, tps: list[TP]) -> dict[TP, int | None]:
+        consumer = self._ensure_consumer()
+        return {tp: await consumer.committed(_aiokafka(tp)) for tp in tps}
+
+    async def _lags(self, tps: list[TP]) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        states = {tp: self._state(tp) for tp in tps}
+        delivered = {tp: state.position for tp, state in states.items() if state is not None}
+        ends = await consumer.end_offsets([_aiokafka(tp) for tp in delivered])
+        lags = {}
+        for tp, position in delivered.items():
+            # The stable end hides open transactions; the last fetch has seen the real one.
+            end = max(ends[_aiokafka(tp)], states[tp].highwater or 0)
+            lags[tp] = max(0, end - position)
+        return lags
+
+    def _state(self, tp: TP) -> Any:
+        """Return aiokafka's state of a partition that has a position, else None."""
+        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
+        if subscription is None or _aiokafka(tp) not in subscription.assignment.tps:
+            return None
+        state = subscription.assignment.state_value(_aiokafka(tp))
+        return state if state is not None and state.has_valid_position else None
+
+
+class Consumer(driver.Consumer):
+    """Delivers chunks and ticks of the partitions that were placed."""
+
+    _thread: ConsumerThread
+    app: "App"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: dict[TP, list[ConsumerMessage]] = {}
+        self._reached: dict[TP, int] = {}
+        self._data_at: dict[TP, float] = {}
+        self._tick_at: dict[TP, float] = {}
+        self._room = asyncio.Event()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # ---- for the owner of the state
+
+    async def place(self, offsets: Offsets) -> None:
+        """Start reading partitions at these offsets."""
+        for tp in await self._thread.place(offsets):
+            self._waiting[tp] = []
+            self._read_offset[tp] = None
+            self._data_at[tp] = self._tick_at[tp] = monotonic()
+        self._room.set()
+
+    def reached(self, tp: TP, offset: int) -> None:
+        """Note the last offset that state holds; it is committed now and then."""
+        self._reached[tp] = offset
+
+    async def bounds(self, tps: Iterable[TP]) -> dict[TP, tuple[int, int]]:
+        """Return the first and the next offset of each log."""
+        return await self._thread.bounds(tps)
+
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
+        """Return the group's offsets."""
+        return await self._thread.committed(tps)
+
+    async def lags(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Return how many records lie between what was delivered and the end of each log."""
+        return await self._thread.lags(tps)
+
+    def lag_records(self, tp: TP, offset: int) -> int:
+        """Return how far the end of the log, as last fetched, is beyond an offset."""
+        try:
+            return max(0, (self.highwater(tp) or 0) - offset - 1)
+        except IllegalStateError:  # revoked meanwhile
+            return 0
+
+    # ---- for Faust
+
+    async def perform_seek(self) -> None:
+        """Leave positions alone: the owner of the state sets them."""
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop delivering at once; offsets reached are still committed."""
+        self._waiting.clear()
+        await super().on_partitions_revoked(revoked)
+        self._reached.clear()
+
+    async def getmany(  # type: ignore[override]  # Faust's annotation says Message
+        self,
+        timeout: float,  # noqa: ASYNC109  # Faust's signature
+    ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Yield a chunk for each partition that had records, and ticks that are due."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+            return
+        generation = self.app.consumer_generation_id
+        wanted = {tp for tp in self._waiting if self._has_room(tp)}
+        if not wanted:
+            await self._wait_for_room(timeout)
+            return
+        held = len(wanted) < len(self._waiting)
+        for tp, records in (await self._fetch(wanted, held=held)).items():
+            if self._stale(tp, generation):
+                return
+            self._data_at[tp] = monotonic()
+            yield tp, self._message(tp, records[-1].offset, _chunk(records))
+        for tp, tick in (await self._due_ticks()).items():
+            if self._stale(tp, generation):
+                return
+            yield tp, self._message(tp, self._read_offset[tp] or 0, tick)
+
+    def ack(self, message: Any) -> bool:
+        """Make room; offsets follow `reached`, not acknowledgements."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        waiting = self._waiting_for_ack
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+        self._room.set()
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ARG002
+        return iter(list(self._reached))
+
+    def _new_offset(self, tp: TP) -> int | None:
+        offset = self._reached.get(tp)
+        return None if offset is None else offset + 1
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Leave watching to `pipeline.health`, which knows what progress is."""
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Keep no book of gaps: markers of transactions leave them everywhere."""
+
+    # ---- inside
+
+    def _stale(self, tp: TP, generation: int) -> bool:
+        current = self.app.consumer_generation_id == generation
+        return not (self.flow_active and current and tp in self._waiting)
+
+    def _has_room(self, tp: TP) -> bool:
+        waiting = self._waiting[tp] = [m for m in self._waiting[tp] if not m.acked]
+        return len(waiting) < IN_FLIGHT
+
+    async def _wait_for_room(self, seconds: float) -> None:
+        self._room.clear()
+        try:
+            await asyncio.wait_for(self._room.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _fetch(self, wanted: set[TP], *, held: bool) -> Mapping[TP, list[Any]]:
+        try:
+            return await self._getmany(wanted, _HELD_SECONDS if held else _FETCH_SECONDS)
+        except OffsetOutOfRangeError as error:
+            raise SourceGap(
+                f"records were deleted before they were read: {error}; lengthen the topic's "
+                "retention, and start with on_gap: skip to go on without them"
+            ) from error
+
+    async def _due_ticks(self) -> dict[TP, Tick]:
+        at = monotonic()
+        due = [tp for tp in self._waiting if self._is_due(tp, at)]
+        if not due:
+            return {}
+        for tp in due:
+            self._tick_at[tp] = at
+        try:
+            lags = await asyncio.wait_for(self._thread.lags(due), timeout=5)
+        except (KafkaError, IllegalStateError, TimeoutError):
+            lags = {}
+        at = monotonic()
+        return {tp: Tick(lags.get(tp), at - self._data_at[tp]) for tp in due}
+
+    def _is_due(self, tp: TP, at: float) -> bool:
+        if tp.topic not in self.app.ticked or any(not m.acked for m in self._waiting[tp]):
+            return False
+        return at - max(self._data_at[tp], self._tick_at[tp]) >= self.app.tick_seconds
+
+    def _message(self, tp: TP, offset: int, value: Chunk | Tick) -> ConsumerMessage:
+        carried: Any = value  # Faust says bytes and hands it to the schema as it is
+        message = ConsumerMessage(
+            tp.topic, tp.partition, offset, 0.0, 0, None, None, carried, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+        self._waiting[tp].append(message)
+        return message
+
+
+class Transport(driver.Transport):
+    """Kafka through aiokafka, in chunks."""
+
+    Consumer = Consumer
+
+
+class ChunkSchema(faust.Schema[None, Any]):
+    """Hands a chunk through as it is."""
+
+    def loads_key(self, *_: Any, **__: Any) -> None:
+        """Return no key: a chunk has many."""
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:  # noqa: ARG002
+        """Return the records or the tick."""
+        return message.value
+
+
+class App(faust.App):
+    """A Faust app all of whose topics come in chunks."""
+
+    ticked: frozenset[str] = frozenset()
+    """Topics whose quiet partitions get ticks."""
+    tick_seconds: float = 1.0
+
+    def _create_directories(self) -> None:
+        """Create none: there are no tables."""
+
+
+def register() -> None:
+    """Make `forewarn://host:port` a broker URL that Faust knows."""
+    TRANSPORTS.aliases[SCHEME] = f"{__name__}:{Transport.__name__}"
+
+
+def _chunk(records: Iterable[Any]) -> Chunk:
+    return tuple(RawRecord(r.key, r.value, r.offset, r.timestamp, r.headers) for r in records)
+
+
+def _aiokafka(tp: TP) -> aiokafka.TopicPartition:
+    return aiokafka.TopicPartition(tp.topic, tp.partition)
+
+
+def _ms(seconds: float | None) -> int:
+    return int((seconds or 0) * 1000)
