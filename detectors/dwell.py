@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 from river import base
 from scipy.special import ndtr
 
-from detectors.sketches import Q01, Q10, Q50, Q90, Q99, SEPARATOR, Floats, Sketches
+from detectors.sketches import Q01, Q10, Q50, Q90, Q99, SEPARATOR, Codes, Floats, Sketches
 
 _Z90: Final = NormalDist().inv_cdf(0.9)
 _LEVELS: Final = 3
-
-Codes = NDArray[np.int64]
 
 
 class Segment(msgspec.Struct, frozen=True):

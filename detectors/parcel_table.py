@@ -58,9 +58,9 @@ _NUMBERS: Final = {
 
 `last_at`: last scan. `due`: next deadline of any kind. `wait_until`: when the silence is too
 long, or is looked at again. `gone_at`: when the parcel is forgotten. `outside_at`: last scan
-outside the destination region. `stall_from`: the scan an open stall counts from; `stall_at`: when it opened; `stall`:
-its reason's number. `same_time`: bits of the milestones seen exactly at `last_at`. `value` is the
-declared one in minor units plus 1, 0 = unknown.
+outside the destination region. `stall_from`: the scan an open stall counts from; `stall_at`:
+when it opened; `stall`: its reason's number. `same_time`: bits of the milestones seen exactly at
+`last_at`. `value` is the declared one in minor units plus 1, 0 = unknown.
 """
 _CONTEXT: Final = (
     "order_id",
@@ -213,4 +213,4 @@ _MOST_SHARED: Final = 100_000
 
 def name_hash(name: str | None) -> int:
     """Return a number to compare names by within this process; 0 for none."""
-    return 0 if name is None else hash(name) or 1
+    return 0 if name is None else hash(name)

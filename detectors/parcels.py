@@ -66,7 +66,7 @@ _STAGES: Final = 2 * (len(MILESTONES) + 1)
 
 
 def _codes(*milestones: Milestone) -> NDArray[np.bool_]:
-    """Return a look-up: is the milestone of this number one of these?"""
+    """Return a look-up by milestone number: is it one of these."""
     table = np.zeros(len(MILESTONES) + 1, np.bool_)
     table[[CODE[milestone] for milestone in milestones]] = True
     return table
@@ -109,12 +109,12 @@ class _Scans:
         self.clock = np.maximum.accumulate(np.maximum(self.arrival, clock))
         self.grid = np.floor(self.clock / GRID_SECONDS) * GRID_SECONDS
         self.keys = [f"{e.carrier}/{e.parcel_id}" for e in events]
-        self.at = np.fromiter((e.occurred_at.timestamp() for e in events), np.float64, count)
-        self.milestone = np.fromiter((CODE[e.milestone] for e in events), np.int64, count)
-        self.region = np.fromiter((name_hash(e.region) for e in events), np.int64, count)
-        facility = np.fromiter((name_hash(e.facility) for e in events), np.int64, count)
+        self.at = np.array([e.occurred_at.timestamp() for e in events])
+        self.milestone = np.array([CODE[e.milestone] for e in events])
+        self.region = np.array([0 if (r := e.region) is None else hash(r) for e in events])
+        facility = np.array([0 if (f := e.facility) is None else hash(f) for e in events])
         self.place = np.where(facility != 0, facility, self.region)
-        self.context = np.fromiter((_has_context(e) for e in events), np.bool_, count)
+        self.context = np.array([_has_context(e) for e in events])
         self.rows = np.full(count, -1, np.int64)
 
 
@@ -340,6 +340,7 @@ class ParcelsCore:
         self._last_leg.forget_codes()
         self._lag.forget_codes()
         self._code_of = np.full(64 * _STAGES, -1, np.int64)
+        self._leg_of = np.full(64, -1, np.int64)
         self._lag_of = np.full(64, -1, np.int64)
 
     def _segments(self, lane: Index, stage: Index, at_destination: Index) -> Index:
@@ -352,7 +353,8 @@ class ParcelsCore:
         for new in np.unique(wanted[codes < 0]).tolist():
             carrier, name = self._parcels.lanes[new // _STAGES]
             self._code_of[new] = self._dwell.code(carrier, name, _stage_name(new % _STAGES))
-        return self._code_of[wanted]
+        known: Index = self._code_of[wanted]
+        return known
 
     def _lag_codes(self, carrier: Index) -> Index:
         while len(self._parcels.carriers) > len(self._lag_of):
@@ -360,7 +362,8 @@ class ParcelsCore:
         codes = self._lag_of[carrier]
         for new in np.unique(carrier[codes < 0]).tolist():
             self._lag_of[new] = self._lag.code(self._parcels.carriers[new])
-        return self._lag_of[carrier]
+        known: Index = self._lag_of[carrier]
+        return known
 
     def _lags(self, carrier: Index) -> Seconds:
         """Return how late each carrier reports, seconds; 0 while unknown."""
@@ -478,10 +481,12 @@ class ParcelsCore:
         """Find the rows of events, made where there is room; return the events that have one."""
         keys = scans.keys[piece[0] : piece[-1] + 1]
         rows = self._parcels.table.find(keys)
-        if (rows < 0).any():
-            new = list(dict.fromkeys(keys[place] for place in np.flatnonzero(rows < 0).tolist()))
-            self._parcels.add(new[: max(self.max_parcels - len(self._parcels), 0)])
-            rows = self._parcels.table.find(keys)
+        new = np.flatnonzero(rows < 0)
+        if len(new):
+            unknown = [keys[place] for place in new.tolist()]
+            room = max(self.max_parcels - len(self._parcels), 0)
+            self._parcels.add(list(dict.fromkeys(unknown))[:room])
+            rows[new] = self._parcels.table.find(unknown)
         scans.rows[piece] = rows
         for index in piece[rows < 0].tolist():
             self._say(index, Rejected(index, RejectReason.TOO_MANY_PARCELS))
@@ -633,23 +638,44 @@ class ParcelsCore:
 
     def _sign_off(self, scans: _Scans, events: Index) -> None:
         """Judge deliveries, then learn from them."""
-        state, rows = self._parcels, scans.rows[events]
-        seen = state["flags"][rows] & Flag.SEEN != 0
-        for event in events[seen].tolist():
-            self._judge_signoff(scans, event)
-        events, rows = events[seen], rows[seen]
+        state = self._parcels
+        events = events[state["flags"][scans.rows[events]] & Flag.SEEN != 0]
+        rows = scans.rows[events]
         attempted = state["flags"][rows] & Flag.ATTEMPTED != 0
+        measured = (state["outside_at"][rows] != 0) & (state.destination[rows] != 0)
+        legs = self._leg_codes(rows)
+        took = scans.at[events] - state["outside_at"][rows]
+        region = scans.region[events]
+        elsewhere = (region != 0) & (region != state.destination[rows]) & measured
+        soonest = self._last_leg.soonest_many(legs, self.soonest_probability)
+        odd = (
+            (state["stage"][rows] == _RETURNING)
+            | elsewhere
+            | (measured & (took < soonest))
+            | (~attempted & self._usually_attempted(state.carrier[rows]))
+        )
+        for event in events[odd].tolist():
+            self._judge_signoff(scans, event)
         carriers = [state.carriers[number] for number in state.carrier[rows].tolist()]
         self._attempts.learn_many(carriers, attempted)
-        measured = (state["outside_at"][rows] != 0) & (state.destination[rows] != 0)
-        of = rows[measured]
-        took = scans.at[events[measured]] - state["outside_at"][of]
-        self._last_leg.learn_many(self._leg_codes(of), took)
+        self._last_leg.learn_many(legs[measured], took[measured])
+
+    def _usually_attempted(self, carrier: Index) -> Mask:
+        """Tell of each carrier whether nearly all its deliveries were out for delivery before."""
+        numbers, places = np.unique(carrier, return_inverse=True)
+        shares = [self._attempts.share(self._parcels.carriers[n])[0] for n in numbers.tolist()]
+        usual = [share is not None and share >= self.least_attempted_share for share in shares]
+        return np.array(usual, np.bool_)[places]
 
     def _leg_codes(self, rows: Index) -> Index:
-        lanes = [self._parcels.lanes[number] for number in self._parcels.lane[rows].tolist()]
-        codes = [self._last_leg.code(carrier, lane, "last leg") for carrier, lane in lanes]
-        return np.array(codes, np.int64)
+        lanes = self._parcels.lane[rows]
+        while len(self._parcels.lanes) > len(self._leg_of):
+            self._leg_of = np.concatenate([self._leg_of, np.full_like(self._leg_of, -1)])
+        for lane in np.unique(lanes[self._leg_of[lanes] < 0]).tolist():
+            carrier, name = self._parcels.lanes[lane]
+            self._leg_of[lane] = self._last_leg.code(carrier, name, "last leg")
+        codes: Index = self._leg_of[lanes]
+        return codes
 
     def _judge_signoff(self, scans: _Scans, event: int) -> None:
         state, row = self._parcels, int(scans.rows[event])
@@ -791,24 +817,23 @@ class ParcelsCore:
 
     def _count_scans(self, scans: _Scans, piece: Index) -> None:
         """Count arrivals by carrier, quarter of an hour and the minute they were seen in."""
-        names = [scans.events[event].carrier for event in piece.tolist()]
-        carriers = list(dict.fromkeys(names))
-        number = {carrier: place for place, carrier in enumerate(carriers)}
-        carrier = np.array([number[name] for name in names])
+        numbers: dict[str, int] = {}
+        names = [event.carrier for event in scans.events[piece[0] : piece[-1] + 1]]
+        carrier = np.array([numbers.setdefault(name, len(numbers)) for name in names])
         bucket = np.floor(scans.arrival[piece] / SCAN_BUCKET_SECONDS).astype(np.int64)
         minute = (scans.grid[piece] / GRID_SECONDS).astype(np.int64)
         closed = (bucket + 1) * SCAN_BUCKET_SECONDS + self.allowed_lateness_seconds
         late = closed <= scans.clock[piece]
-        cells, counts = np.unique(
-            np.stack([minute, carrier, bucket, late]), axis=1, return_counts=True
-        )
-        for (seen, who, when, old), count in zip(cells.T.tolist(), counts.tolist(), strict=True):
+        same = (minute - minute[0]) * len(numbers) + carrier
+        same = (same * (int(np.ptp(bucket)) + 1) + bucket - bucket.min()) * 2 + late
+        _, first, counts = np.unique(same, return_index=True, return_counts=True)
+        for place, count in zip(first.tolist(), counts.tolist(), strict=True):
             self._partials.count(
                 Metric.SCANS,
-                carriers[who],
-                when * SCAN_BUCKET_SECONDS,
-                minute=seen * GRID_SECONDS,
-                late=bool(old),
+                names[place],
+                int(bucket[place]) * SCAN_BUCKET_SECONDS,
+                minute=int(minute[place]) * GRID_SECONDS,
+                late=bool(late[place]),
                 count=count,
             )
 

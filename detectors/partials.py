@@ -76,10 +76,10 @@ def minute_of(seconds: float) -> int:
 def _merged(items: Iterable[tuple[_Key, int]]) -> tuple[Cell, ...]:
     """Sum cells that differ in their minute only."""
     sums: dict[tuple[str, str, int, bool], int] = {}
-    for (_, *rest), count in items:
-        cell = (rest[0], rest[1], rest[2], rest[3])
+    for (_, metric, series, bucket, late), count in items:
+        cell = (metric, series, bucket, late)
         sums[cell] = sums.get(cell, 0) + count
     return tuple(
-        Cell(Metric(metric), series, bucket, count, late)
-        for (metric, series, bucket, late), count in sorted(sums.items())
+        Cell(Metric(cell[0]), cell[1], cell[2], count, cell[3])
+        for cell, count in sorted(sums.items())
     )

@@ -9,7 +9,6 @@ The bins are those of DDSketch (Masson, Rim, Lee: DDSketch, VLDB 2019) with a fi
 quantile is off by at most half a bin, 5 % of its value.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +28,7 @@ _LOWER: Final = np.log(np.concatenate([[20.0], EDGES]))
 _UPPER: Final = np.log(np.concatenate([EDGES, [EDGES[-1] * 1.1]]))
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 
 def ancestors(key: str) -> tuple[str, ...]:
@@ -90,110 +90,110 @@ class Sketches:
         """Forget codes and rows: after loading, or when there are too many codes."""
         self._codes: dict[str, int] = {}
         self._names: list[str] = []
-        self._rows = np.full((64, self.levels), -1, np.int64)
+        self._path = np.zeros((64, self.levels), np.int64)
+        """Codes of a key and of its ancestors."""
+        self._row = np.full(64, -1, np.int64)
         self._pending_row = np.full(64, -1, np.int64)
-        self._touched: list[Rows] | None = None
+        self._touched: list[Codes] | None = None
+        """Codes counted since the last fold; None = to be found in the state."""
         self.version += 1
 
     def code(self, key: str) -> int:
         """Return a number for a key, valid until `forget_codes`."""
         code = self._codes.get(key)
         if code is None:
-            code = self._codes[key] = len(self._names)
-            self._names.append(key)
-            if code == len(self._pending_row):
-                more = np.full_like(self._pending_row, -1)
-                self._pending_row = np.concatenate([self._pending_row, more])
-                self._rows = np.concatenate([self._rows, np.full_like(self._rows, -1)])
+            code = self._new_code(key)
+            self._path[code] = [code, *(self.code(above) for above in ancestors(key))]
         return code
-
-    def name(self, code: int) -> str:
-        """Return the key of a code."""
-        return self._names[code]
 
     def codes(self) -> int:
         """Return how many codes there are."""
         return len(self._names)
 
-    def learn_many(self, codes: NDArray[np.int64], seconds: Floats) -> None:
+    def learn_many(self, codes: Codes, seconds: Floats) -> None:
         """Count observations of the running epoch."""
         if len(codes) == 0:
             return
+        self._counted().append(codes)
         rows = self._pending_row[codes]
         if (rows < 0).any():
-            self._admit(np.unique(codes[rows < 0]))
+            new = np.unique(codes[rows < 0])
+            self._pending_row[new] = self.pending.add([self._names[c] for c in new.tolist()])
             rows = self._pending_row[codes]
         bins = np.searchsorted(EDGES, seconds, side="right")
         flat = self.pending["counts"].reshape(-1)
         np.add.at(flat, rows * BINS + bins, np.uint32(1))
         self.pending.touch(rows)
-        self._all_touched().append(rows)
 
     def fold(self, day: float) -> None:
         """Add the epoch's integers to the weights, aged to `day` (days of the clock)."""
-        touched = self._all_touched()
+        touched = self._counted()
         self._touched = []
         if not touched:
             return
         leaves = np.unique(np.concatenate(touched))
-        counts = self.pending["counts"][leaves]
-        keys = [self.pending.key(row) for row in leaves.tolist()]
-        paths = [(key, *ancestors(key)) for key in keys]
-        self._make_room(paths)
+        pending = self._pending_row[leaves]
+        counts = self.pending["counts"][pending]
+        self._make_room(self._path[leaves])
         for level in range(self.levels):
-            self._fold_level([path[level] for path in paths], counts, day)
-        self.pending["counts"][leaves] = 0
-        self.pending.touch(leaves)
+            self._fold_level(self._row[self._path[leaves, level]], counts, day)
+        self.pending["counts"][pending] = 0
+        self.pending.touch(pending)
         if len(self.pending) > self.max_rows:
-            self.pending.remove(leaves[self.folded.find(keys) < 0])
-            self._pending_row[:] = -1
+            unheard = self._row[leaves] < 0
+            self.pending.remove(pending[unheard])
+            self._pending_row[leaves[unheard]] = -1
         self.version += 1
 
-    def rows(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(self, codes: Codes) -> Rows:
         """Return the histograms of codes and of their ancestors, -1 where there is none yet.
 
         Shape (len(codes), levels), from special to general.
         """
-        rows = self._rows[codes]
-        unknown = np.flatnonzero((rows < 0).any(axis=1))
-        if len(unknown):
-            names = [self._names[code] for code in codes[unknown].tolist()]
-            paths = [(name, *ancestors(name)) for name in names]
-            for level in range(self.levels):
-                rows[unknown, level] = self.folded.find([path[level] for path in paths])
-            self._rows[codes[unknown]] = rows[unknown]
+        rows: Rows = self._row[self._path[codes]]
         return rows
 
-    def _all_touched(self) -> list[Rows]:
-        """Return the rows counted since the last fold; after loading, find them."""
+    def _new_code(self, key: str) -> int:
+        code = self._codes[key] = len(self._names)
+        self._names.append(key)
+        if code == len(self._row):
+            more = np.full_like(self._row, -1)
+            self._row = np.concatenate([self._row, more])
+            self._pending_row = np.concatenate([self._pending_row, more])
+            self._path = np.concatenate([self._path, np.zeros_like(self._path)])
+        self._row[code] = self.folded.find([key])[0]
+        return code
+
+    def _counted(self) -> list[Codes]:
+        """Return the codes counted since the last fold; after loading, find them."""
         if self._touched is None:
+            self._touched = []
             rows = self.pending.rows()
             busy = rows[self.pending["counts"][rows].any(axis=1)]
-            self._touched = [busy] if len(busy) else []
+            codes = np.array([self.code(self.pending.key(r)) for r in busy.tolist()], np.int64)
+            if len(codes):
+                self._pending_row[codes] = busy
+                self._touched.append(codes)
         return self._touched
 
-    def _admit(self, codes: NDArray[np.int64]) -> None:
-        self._all_touched()
-        self._pending_row[codes] = self.pending.add([self._names[c] for c in codes.tolist()])
-
-    def _make_room(self, paths: Sequence[tuple[str, ...]]) -> None:
+    def _make_room(self, paths: Codes) -> None:
         """Add rows for new keys while there is room: general ones first, then by key."""
         for level in reversed(range(self.levels)):
-            new = sorted({path[level] for path in paths if path[level] not in self.folded})
-            self.folded.add(new[: max(self.max_rows - len(self.folded), 0)])
+            codes = np.unique(paths[:, level])
+            new = sorted(self._names[code] for code in codes[self._row[codes] < 0].tolist())
+            admitted = new[: max(self.max_rows - len(self.folded), 0)]
+            rows = self.folded.add(admitted)
+            self._row[[self._codes[key] for key in admitted]] = rows
 
-    def _fold_level(self, keys: Sequence[str], counts: NDArray[Any], day: float) -> None:
-        rows = self.folded.find(keys)
-        known = np.flatnonzero(rows >= 0)
-        if len(known) == 0:
+    def _fold_level(self, rows: Rows, counts: NDArray[Any], day: float) -> None:
+        order = np.argsort(rows, kind="stable")
+        order = order[rows[order] >= 0]
+        if len(order) == 0:
             return
-        order = known[np.argsort(rows[known], kind="stable")]
         unique, starts = np.unique(rows[order], return_index=True)
         sums = np.add.reduceat(counts[order].astype(np.uint64), starts, axis=0)
-        age = day - self.folded["day"][unique]
-        kept = np.exp2(-age / self.half_life_days)
-        weights = self.folded["weights"][unique] * kept[:, None] + sums
-        self.folded["weights"][unique] = weights
+        kept = np.exp2((self.folded["day"][unique] - day) / self.half_life_days)
+        self.folded["weights"][unique] = self.folded["weights"][unique] * kept[:, None] + sums
         self.folded["n"][unique] = self.folded["n"][unique] * kept + sums.sum(axis=1)
         self.folded["day"][unique] = day
         self.folded["quantiles"][unique] = _quantiles(self.folded["weights"][unique])
