@@ -65,7 +65,7 @@ def unwrap(headers: Headers, value: bytes, kind: Kind) -> str:
 
     What it returns has been through the strict pass of `pipeline.limits`.
     """
-    content_type = _media_type(_header(headers, "content-type"))
+    content_type = _content_type(headers)
     if not content_type.startswith(STRUCTURED):
         attributes = _from_headers(headers, content_type)
         _check(attributes, kind)
@@ -87,27 +87,36 @@ def _scanned(value: bytes) -> str:
     return text
 
 
-def _header(headers: Headers, wanted: str) -> str | None:
-    """Return the one header of that name, None without it."""
-    found = [value for name, value in headers if name.lower() == wanted]
+def _content_type(headers: Headers) -> str:
+    """Return the media type, without parameters, in lower case; empty where there is none."""
+    found = [value or b"" for name, value in headers if name.lower() == "content-type"]
     if len(found) > 1:
-        raise Refused(Reason.ENVELOPE_INVALID, f"the header {wanted} is given more than once")
-    if not found or found[0] is None:
-        return None
-    if len(found[0]) > MAX_STRING_BYTES:
-        raise Refused(Reason.STRING_TOO_LONG, f"the header {wanted} is over {MAX_STRING_BYTES}")
-    return utf8(found[0])
+        raise Refused(Reason.ENVELOPE_INVALID, "the header content-type is given more than once")
+    return _media_type(_text("content-type", found[0]) if found else "")
 
 
 def _from_headers(headers: Headers, content_type: str) -> _Attributes:
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name not in _HEADERS or value is None:
+            continue
+        if name in found:
+            raise Refused(Reason.ENVELOPE_INVALID, f"the header {name} is given more than once")
+        found[name] = _text(name, value)
+    get = found.get
     return _Attributes(
-        specversion=_header(headers, "ce_specversion"),
-        id=_header(headers, "ce_id"),
-        source=_header(headers, "ce_source"),
-        type=_header(headers, "ce_type"),
-        time=_header(headers, "ce_time"),
-        datacontenttype=content_type or None,
-    )
+        get("ce_specversion"), get("ce_id"), get("ce_source"), get("ce_type"), get("ce_time"),
+        content_type,
+    )  # fmt: skip
+
+
+def _text(name: str, value: bytes) -> str:
+    if len(value) > MAX_STRING_BYTES:
+        raise Refused(
+            Reason.STRING_TOO_LONG,
+            f"the header {name} has {len(value)} bytes; at most {MAX_STRING_BYTES}",
+        )
+    return utf8(value)
 
 
 def _open(text: str) -> _Envelope:
@@ -142,7 +151,7 @@ def _check(attributes: _Attributes, kind: Kind) -> None:
         if not getattr(attributes, name):
             raise Refused(Reason.ENVELOPE_INVALID, f"the attribute {name} is missing or empty")
     _check_type(attributes.type or "", kind)
-    content = _media_type(attributes.datacontenttype) or "application/json"
+    content = _media_type(attributes.datacontenttype or "") or "application/json"
     subtype = content.partition("/")[2]
     if subtype != "json" and not subtype.endswith("+json"):
         raise Refused(
@@ -179,11 +188,11 @@ def _fill(data: str, attributes: _Attributes, kind: Kind) -> str:
     return msgspec.json.encode(fields | lacking).decode()
 
 
-def _media_type(content_type: str | None) -> str:
-    """Return `type/subtype` in lower case, without parameters; empty for None."""
-    return (content_type or "").partition(";")[0].strip().lower()
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
+_HEADERS: Final = frozenset({"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"})
 _NULL: Final = msgspec.Raw(b"null")
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 _decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

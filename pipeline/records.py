@@ -204,11 +204,17 @@ def _arrival(event: TrackingEvent | Complaint, timestamp_ms: int) -> float | Non
         arrival = timestamp_ms / 1000
     else:
         arrival = occurred
-    if not EARLIEST_SECONDS <= arrival < LATEST_SECONDS:
+    if not _possible(arrival):
         return None
     if not -MAX_BEHIND_SECONDS <= occurred - arrival <= MAX_AHEAD_SECONDS:
         return None
+    if isinstance(event, TrackingEvent) and event.promised_at is not None:
+        return arrival if _possible(event.promised_at.timestamp()) else None
     return arrival
+
+
+def _possible(seconds: float) -> bool:
+    return EARLIEST_SECONDS <= seconds < LATEST_SECONDS
 
 
 def _why_not(event: TrackingEvent | Complaint, timestamp_ms: int) -> Refused:
@@ -216,8 +222,14 @@ def _why_not(event: TrackingEvent | Complaint, timestamp_ms: int) -> Refused:
     occurred = event.occurred_at.timestamp()
     stamp = timestamp_ms / 1000 if timestamp_ms > 0 else None
     received = None if event.received_at is None else event.received_at.timestamp()
-    for name, seconds in (("received_at", received), ("the record's timestamp", stamp)):
-        if seconds is not None and not EARLIEST_SECONDS <= seconds < LATEST_SECONDS:
+    promised = event.promised_at if isinstance(event, TrackingEvent) else None
+    times = (
+        ("received_at", received),
+        ("the record's timestamp", stamp),
+        ("promised_at", None if promised is None else promised.timestamp()),
+    )
+    for name, seconds in times:
+        if seconds is not None and not _possible(seconds):
             return Refused(Reason.IMPOSSIBLE_VALUE, f"{name} is not between 2000 and 2099")
     if received is not None and stamp is not None and received - stamp > MAX_AHEAD_SECONDS:
         return _ahead("received_at", received, "the record's timestamp", stamp)
