@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from configs.policy_schema import Policies
 from configs.problems import ConfigError, Problem, nearest, problems_of
 from configs.schema import ComplaintsConfig, Detectors, FlowConfig, ParcelsConfig
 from configs.source import read_source
@@ -32,9 +33,11 @@ class Config:
     """A checked configuration."""
 
     detectors: Detectors
+    policies: Policies
     version: str
     """Hash of what the detectors are told: it stands in the evidence of every decision, so a
     change of policies alone leaves decisions as they are."""
+    policies_version: str
     files: tuple[Path, ...]
     """The files it was read from."""
 
@@ -61,13 +64,17 @@ def load_config(directory: Path | None = None) -> Config:
     """
     problems = [] if directory is None else _strangers(directory)
     detectors_path = _path(directory, DETECTORS)
+    policies_path = _path(directory, POLICIES)
     detectors = _read(detectors_path, Detectors, problems)
-    if problems or detectors is None:
+    policies = _read(policies_path, Policies, problems)
+    if problems or detectors is None or policies is None:
         raise ConfigError(problems)
     return Config(
         detectors,
+        policies,
         version=_version(detectors),
-        files=(detectors_path,),
+        policies_version=_version(policies),
+        files=(detectors_path, policies_path),
     )
 
 
@@ -82,7 +89,7 @@ def _strangers(directory: Path) -> list[Problem]:
         return [Problem(str(directory), None, "", "must be a directory of YAML files")]
     found = {path.name for path in directory.iterdir() if path.suffix in {".yaml", ".yml"}}
     known = {DETECTORS, POLICIES}
-    if not found & known and not found:
+    if not found:
         said = f"must hold {DETECTORS} or {POLICIES}"
         return [Problem(str(directory), None, "", said)]
     return [

@@ -1,18 +1,26 @@
 """Strict models of `detectors.yaml`: one section a core, the cores' own parameters and defaults.
 
-A field's name, default and meaning are those of the core's keyword parameter; a test compares
-them. The descriptions become the configuration reference and the JSON Schema editors use.
+A field's name and default are those of the core's keyword parameter; a test compares them. The
+descriptions become the configuration reference and the JSON Schema editors use.
 """
 
+import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
+
+from detectors.complaints import ISSUE_WORDS, ComplaintsCore
+from detectors.events import Category
+from detectors.parcels import ParcelsCore
 
 if TYPE_CHECKING:
-    from detectors.complaints import ComplaintsCore
     from detectors.flow import FlowCore
-    from detectors.parcels import ParcelsCore
+
+Count = Annotated[StrictInt, Field(ge=1)]
+Days = Annotated[float, Field(gt=0, le=3650)]
+Lateness = Annotated[StrictInt, Field(ge=0, le=7 * 86_400, multiple_of=60)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -20,25 +28,82 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    def parameters(self) -> dict[str, Any]:
+        """Return the fields as keyword parameters of the core."""
+        return dict(self)
+
 
 class ParcelsConfig(Section):
     """Stalls, customs and sign-offs: one parcel at a time."""
 
-    def build(self, *, source: str, config_version: str) -> "ParcelsCore":
-        """Return a new core; `source` names it and its partition, e.g. `parcels/3`."""
-        from detectors.parcels import ParcelsCore
+    epoch_seconds: Annotated[StrictInt, Field(ge=60, le=86_400, multiple_of=60)] = 3600
+    """Models judge with what they knew at the start of an epoch and learn at its end. Shorter
+    learns sooner, and costs a little more."""
+    probability: Share = 0.001
+    """Chance that a usual dwell is called a stall. Smaller: fewer and later flags. A parcel has six
+    to ten dwells."""
+    guard: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """A silence is no stall before so many times the 99th percentile seen."""
+    half_life_days: Days = 30.0
+    """After so many days an observation counts half. Shorter follows changes sooner."""
+    min_observations: Count = 50
+    """With fewer, a segment has no opinion and a coarser one is asked."""
+    max_segments: Count = 50_000
+    """Histograms of dwells kept; beyond, new lanes speak through their carrier."""
+    least_wait_seconds: Annotated[float, Field(ge=0)] = 3600.0
+    """No silence shorter than this is a stall."""
+    recheck_seconds: Annotated[StrictInt, Field(ge=60)] = 86_400
+    """How often a parcel is looked at again while nobody can tell what is usual for it."""
+    customs_days: Days = 7.0
+    """A parcel in customs for longer is overdue."""
+    expire_days: Days = 60.0
+    """A parcel that has been silent for so long is forgotten."""
+    retention_days: Days = 45.0
+    """A parcel is remembered for so long after the end of its life."""
+    recycle_days: Days = 30.0
+    """A label made so long after the end of a parcel's life is another parcel's."""
+    least_attempted_share: Share = 0.98
+    """A delivery that was never out for delivery is abnormal where at least this share was."""
+    soonest_probability: Share = 0.0001
+    """A delivery is implausibly soon when so small a share of a lane's is sooner."""
+    allowed_lateness_seconds: Lateness = 3600
+    """A count is late when its bucket ended so long before the clock. The same in all sections."""
+    max_parcels: Count = 2_000_000
+    """Parcels remembered at once; events of further ones become dead letters."""
 
-        return ParcelsCore(source=source, config_version=config_version, **dict(self))
+    def build(self, *, source: str, config_version: str) -> ParcelsCore:
+        """Return a new core; `source` names it and its partition, e.g. `parcels/3`."""
+        return ParcelsCore(source=source, config_version=config_version, **self.parameters())
 
 
 class ComplaintsConfig(Section):
     """Repeat complainers: one customer at a time."""
 
-    def build(self, *, source: str, config_version: str) -> "ComplaintsCore":
-        """Return a new core; `source` names it and its partition, e.g. `complaints/3`."""
-        from detectors.complaints import ComplaintsCore
+    window_days: Days = 14.0
+    """Complaints of the same issue no further apart than this belong together."""
+    repeats: Annotated[StrictInt, Field(ge=2, le=1000)] = 2
+    """How many of them make a customer whom a person should look after."""
+    allowed_lateness_seconds: Lateness = 3600
+    """A count is late when its hour ended so long before the clock. The same in all sections."""
+    max_customers: Count = 1_000_000
+    """Customers remembered at once; complaints of further ones become dead letters."""
+    max_complaints: Annotated[StrictInt, Field(ge=2, le=10_000)] = 50
+    """Complaints remembered per customer; the oldest are forgotten first."""
+    issue_words: dict[str, Category] = Field(
+        default={w: Category(c) for w, c in ISSUE_WORDS.items()}
+    )
+    """Words in an issue that tell the category of a complaint without one; the first match wins."""
 
-        return ComplaintsCore(source=source, config_version=config_version, **dict(self))
+    @field_validator("max_complaints")
+    @classmethod
+    def _enough(cls, value: int, info: Any) -> int:
+        if value < info.data.get("repeats", 2):
+            raise ValueError("must be at least repeats")
+        return value
+
+    def build(self, *, source: str, config_version: str) -> ComplaintsCore:
+        """Return a new core; `source` names it and its partition, e.g. `complaints/3`."""
+        return ComplaintsCore(source=source, config_version=config_version, **self.parameters())
 
 
 class FlowConfig(Section):
@@ -46,9 +111,8 @@ class FlowConfig(Section):
 
     def build(self, *, sources: Sequence[str], config_version: str) -> "FlowCore":
         """Return a new core; `sources` are all that send it counts."""
-        from detectors.flow import FlowCore
-
-        return FlowCore(sources=sources, config_version=config_version, **dict(self))
+        core: type[FlowCore] = importlib.import_module("detectors.flow").FlowCore
+        return core(sources=sources, config_version=config_version, **self.parameters())
 
 
 class Detectors(Section):
@@ -57,3 +121,14 @@ class Detectors(Section):
     parcels: ParcelsConfig = ParcelsConfig()
     complaints: ComplaintsConfig = ComplaintsConfig()
     flow: FlowConfig = FlowConfig()
+
+    @model_validator(mode="after")
+    def _one_lateness(self) -> Self:
+        """A count that one core calls late and another does not would be lost or doubled."""
+        sections = (self.parcels, self.complaints, self.flow)
+        values = {
+            value for s in sections if (value := s.parameters().get("allowed_lateness_seconds"))
+        }
+        if len(values) > 1:
+            raise ValueError("allowed_lateness_seconds must be the same in all sections")
+        return self

@@ -30,10 +30,10 @@ ENTRIES: Final = (
     Entry("demo", "pipeline.demo:demo_command", "See it all work, on this machine alone."),
     Entry("worker", "pipeline.run:worker_command", "Judge events: Kafka in, decisions out."),
     Entry("deliver", "pipeline.run:deliver_command", "Decisions in, coupons and alerts out."),
-    Entry("topics", "pipeline.run:topics_app", "Create or check Forewarn's topics."),
+    Entry("topics", "pipeline.topics_command:topics_app", "Create or check Forewarn's topics."),
     Entry("simulate", "pipeline.simulate:simulate_command", "Make parcels with planted trouble."),
     Entry("import-orders", "pipeline.importer:import_command", "Turn a shop's orders into events."),
-    Entry("replay", "pipeline.replay:replay_command", "Run the same detectors over files."),
+    Entry("replay", "pipeline.replay_command:replay_command", "Run the same detectors over files."),
     Entry("explain", "pipeline.explain:explain_command", "Tell why a parcel was flagged."),
     Entry("check", "pipeline.check:check_command", "Check a configuration."),
     Entry(

@@ -32,7 +32,12 @@ from configs.source import Source, read_source
 
 PREFIX: Final = "FOREWARN_"
 FILE_VARIABLE: Final = "FOREWARN_SETTINGS"
-OTHER_PREFIXES: Final = ("FOREWARN_TEST", "FOREWARN_BENCH", "FOREWARN_REQUIRE")
+OTHER_PREFIXES: Final = (
+    "FOREWARN_TEST",
+    "FOREWARN_BENCH",
+    "FOREWARN_REQUIRE",
+    "FOREWARN_KAFKA_JARS",
+)
 """Variables of the tests and benchmarks, which are no settings."""
 
 
@@ -171,6 +176,37 @@ class Alertmanager(_Section):
     """How long one call may take."""
 
 
+class Sharing(StrEnum):
+    """How deliver processes share the partitions."""
+
+    GROUP = "group"
+    """By a consumer group: start as many as you like."""
+    ALL = "all"
+    """One process has them all and starts at once; a second one takes them from the first."""
+
+
+class Deliver(_Section):
+    """How remedies are issued."""
+
+    sharing: Sharing = Sharing.GROUP
+    """`group`: several processes share the work. `all`: this one does all of it."""
+    batch: int = Field(default=64, ge=1, le=1000)
+    """Most requests of one partition that are under way at once."""
+    attempts: int = Field(default=12, ge=1, le=100)
+    """How often a silent provider is asked before the remedy is parked for a person."""
+    retry_seconds: Seconds = 1
+    """Wait before the second attempt; it doubles each time."""
+    retry_most_seconds: Seconds = 300
+    """Longest wait between attempts."""
+    lease_seconds: Seconds = 20
+    """A process that was frozen for longer does not call the provider before it has asked the
+    broker whether its partition is still its own."""
+    alert_resend_seconds: Seconds = 60
+    """How often a firing alert is sent again; Alertmanager forgets it after four times as long."""
+    queue_records: int = Field(default=20_000, ge=1)
+    """How far one partition reads ahead of what it issues, to see which episodes have ended."""
+
+
 class Metrics(_Section):
     """Where metrics (`/metrics`) and health (`/health/live`, `/health/ready`) are served."""
 
@@ -219,17 +255,18 @@ class Settings(BaseSettings):
     coupons: Webhook = Webhook()
     notifications: Webhook = Webhook()
     alertmanager: Alertmanager = Alertmanager()
+    deliver: Deliver = Deliver()
     metrics: Metrics = Metrics()
     log: Log = Log()
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is given
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Variables win over what is given, which is the file's content."""
         return env_settings, init_settings

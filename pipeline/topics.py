@@ -194,7 +194,8 @@ _STATE: Final = {
 
 
 def _admin(kafka: Kafka) -> AdminClient:
-    return AdminClient({"bootstrap.servers": kafka.brokers})
+    # An unreachable broker is one message of ours, not hundreds of the library.
+    return AdminClient({"bootstrap.servers": kafka.brokers, "log_level": 0})
 
 
 def _unavailable(kafka: Kafka, error: KafkaException) -> BrokerUnavailable:
