@@ -21,7 +21,13 @@ from typing import Any, Final
 import aiokafka
 import faust
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -186,7 +192,7 @@ class Consumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         self._reached.clear()
 
-    async def getmany(  # type: ignore[override]  # Faust's annotation says Message
+    async def getmany(
         self,
         timeout: float,  # noqa: ASYNC109  # Faust's signature
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
@@ -253,9 +259,14 @@ class Consumer(driver.Consumer):
             return
 
     async def _fetch(self, wanted: set[TP], *, held: bool) -> Mapping[TP, list[Any]]:
+        generation = self.app.consumer_generation_id
         try:
             return await self._getmany(wanted, _HELD_SECONDS if held else _FETCH_SECONDS)
+        except NoOffsetForPartitionError:  # assigned anew while we waited, not placed yet
+            return {}
         except OffsetOutOfRangeError as error:
+            if any(self._stale(ensure_TP(tp), generation) for tp in error.args[0]):
+                return {}
             raise SourceGap(
                 f"records were deleted before they were read: {error}; lengthen the topic's "
                 "retention, and start with on_gap: skip to go on without them"

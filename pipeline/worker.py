@@ -245,8 +245,9 @@ class Worker:
         async def agent(stream: Any) -> None:
             async for event in _events(stream):
                 work = self._start(self._process(source, event.message.tp, event.value))
-                # A cancelled agent must not tear a chunk: it ends under its task's lock.
-                await asyncio.shield(work)
+                # Neither tears a cancelled agent the chunk, nor does a failure, which ends the
+                # worker, come back to Faust, which would acknowledge the chunk.
+                await asyncio.wait({work})
 
         return agent
 
