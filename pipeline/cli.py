@@ -34,7 +34,7 @@ ENTRIES: Final = (
     Entry("simulate", "pipeline.simulate:simulate_command", "Make parcels with planted trouble."),
     Entry("import-orders", "pipeline.importer:import_command", "Turn a shop's orders into events."),
     Entry("replay", "pipeline.replay_command:replay_command", "Run the same detectors over files."),
-    Entry("explain", "pipeline.explain:explain_command", "Tell why a parcel was flagged."),
+    Entry("explain", "pipeline.explain_command:explain_command", "Tell why a parcel was flagged."),
     Entry("check", "pipeline.check:check_command", "Check a configuration."),
     Entry(
         "dead-letters", "pipeline.dead_letters:dead_letters_app", "What was unreadable, and why."
