@@ -1,7 +1,7 @@
 """Real parts for the tests: Apache Kafka, Redis and Alertmanager as processes of our own.
 
 They run from what is installed (`.ci/run` installs all of it): Kafka's jars in
-`~/.cache/forewarn/kafka` (or `$FOREWARN_KAFKA_JARS`) with `java`, `redis-server` and
+`~/.cache/forewarn/kafka` (or `$FOREWARN_TEST_KAFKA_JARS`) with `java`, `redis-server` and
 `prometheus-alertmanager` from Debian. Each listens on free ports of the loopback interface, keeps
 its data in a folder of its own and is stopped by its id.
 """
@@ -28,7 +28,7 @@ REQUIRE: Final = "FOREWARN_REQUIRE_REAL_PARTS"
 """With this variable set to 1 a missing real part fails a test; without, it skips the test."""
 
 _JARS: Final = Path(
-    os.environ.get("FOREWARN_KAFKA_JARS", Path.home() / ".cache" / "forewarn" / "kafka")
+    os.environ.get("FOREWARN_TEST_KAFKA_JARS", Path.home() / ".cache" / "forewarn" / "kafka")
 )
 
 
