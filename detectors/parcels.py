@@ -42,7 +42,7 @@ from detectors.decisions import (
 )
 from detectors.dwell import DwellModel
 from detectors.events import Milestone, TrackingEvent
-from detectors.parcel_table import CODE, MILESTONES, Flag, ParcelTable, name_hash
+from detectors.parcel_table import CODE, MILESTONES, Flag, ParcelTable
 from detectors.partials import PartialCounts, minute_of
 from detectors.signoff import MODEL as SIGNOFF_MODEL
 from detectors.signoff import AttemptShares, SignOff, Suspicion, suspicion
@@ -604,7 +604,8 @@ class ParcelsCore:
         state.move(rows, [scans.events[event] for event in events.tolist()])
         region = scans.region[events]
         state.region[rows] = np.where(region != 0, region, state.region[rows])
-        state.place[rows] = scans.place[events]
+        place = scans.place[events]
+        state.place[rows] = np.where(place != 0, place, state.region[rows])
         state["stage"][rows] = scans.milestone[events]
         arrived = (state.region[rows] != 0) & (state.region[rows] == state.destination[rows])
         state["at_destination"][rows] = arrived
@@ -813,7 +814,7 @@ class ParcelsCore:
 
     def _count(self, metric: Metric, region: str, clock: float) -> None:
         hour = int(clock // HOUR_SECONDS) * HOUR_SECONDS
-        self._partials.count(metric, region, hour, minute=minute_of(clock), late=False)
+        self._partials.count(metric, region, hour, minute=minute_of(clock))
 
     def _count_scans(self, scans: _Scans, piece: Index) -> None:
         """Count arrivals by carrier, quarter of an hour and the minute they were seen in."""
@@ -824,6 +825,7 @@ class ParcelsCore:
         minute = (scans.grid[piece] / GRID_SECONDS).astype(np.int64)
         closed = (bucket + 1) * SCAN_BUCKET_SECONDS + self.allowed_lateness_seconds
         late = closed <= scans.clock[piece]
+        hour = np.floor(scans.clock[piece] / HOUR_SECONDS) * HOUR_SECONDS
         same = (minute - minute[0]) * len(numbers) + carrier
         same = (same * (int(np.ptp(bucket)) + 1) + bucket - bucket.min()) * 2 + late
         _, first, counts = np.unique(same, return_index=True, return_counts=True)
@@ -833,7 +835,7 @@ class ParcelsCore:
                 names[place],
                 int(bucket[place]) * SCAN_BUCKET_SECONDS,
                 minute=int(minute[place]) * GRID_SECONDS,
-                late=bool(late[place]),
+                late_at=int(hour[place]) if late[place] else 0,
                 count=count,
             )
 

@@ -8,8 +8,8 @@ from detectors.table import Table
 
 _SEPARATOR: Final = "\x1f"
 
-_Key = tuple[int, str, str, int, bool]
-"""Minute seen, metric, series, bucket, late."""
+_Key = tuple[int, str, str, int, int]
+"""Minute seen, metric, series, bucket, late_at."""
 
 
 class PartialCounts:
@@ -27,10 +27,17 @@ class PartialCounts:
         self._cells: dict[_Key, int] = {}
 
     def count(
-        self, metric: Metric, series: str, bucket: int, *, minute: int, late: bool, count: int = 1
+        self,
+        metric: Metric,
+        series: str,
+        bucket: int,
+        *,
+        minute: int,
+        late_at: int = 0,
+        count: int = 1,
     ) -> None:
         """Count something seen in a minute of the clock."""
-        key = (minute, metric.value, series, bucket, late)
+        key = (minute, metric.value, series, bucket, late_at)
         self._cells[key] = self._cells.get(key, 0) + count
 
     def flush(self, minutes: Iterable[int]) -> list[Counts]:
@@ -63,8 +70,8 @@ class PartialCounts:
         counts = self.table["count"]
         self._cells = {}
         for row in self.table.rows().tolist():
-            minute, metric, series, bucket, late = self.table.key(row).split(_SEPARATOR)
-            key = (int(minute), metric, series, int(bucket), late == "True")
+            minute, metric, series, bucket, late_at = self.table.key(row).split(_SEPARATOR)
+            key = (int(minute), metric, series, int(bucket), int(late_at))
             self._cells[key] = int(counts[row])
 
 
@@ -75,9 +82,9 @@ def minute_of(seconds: float) -> int:
 
 def _merged(items: Iterable[tuple[_Key, int]]) -> tuple[Cell, ...]:
     """Sum cells that differ in their minute only."""
-    sums: dict[tuple[str, str, int, bool], int] = {}
-    for (_, metric, series, bucket, late), count in items:
-        cell = (metric, series, bucket, late)
+    sums: dict[tuple[str, str, int, int], int] = {}
+    for (_, metric, series, bucket, late_at), count in items:
+        cell = (metric, series, bucket, late_at)
         sums[cell] = sums.get(cell, 0) + count
     return tuple(
         Cell(Metric(cell[0]), cell[1], cell[2], count, cell[3])
