@@ -1,6 +1,7 @@
 """The dwell model: no opinion, back-off, tails, forgetting, and River's own checks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from detectors.sketches import EDGES, Q50, Q90, Floats, Sketches
 from tests.detectors.contract import river_checks
 
 DAY = 86_400.0
-X = {"carrier": "swift", "lane": "R01>R07", "stage": "arrived"}
+X: dict[Any, Any] = {"carrier": "swift", "lane": "R01>R07", "stage": "arrived"}
 
 
 def lognormal(count: int, median: float, sigma: float, seed: int = 1) -> Floats:
