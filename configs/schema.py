@@ -4,22 +4,19 @@ A field's name and default are those of the core's keyword parameter; a test com
 descriptions become the configuration reference and the JSON Schema editors use.
 """
 
-import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
 from detectors.complaints import ISSUE_WORDS, ComplaintsCore
 from detectors.events import Category
+from detectors.flow import FlowCore
 from detectors.parcels import ParcelsCore
-
-if TYPE_CHECKING:
-    from detectors.flow import FlowCore
 
 Count = Annotated[StrictInt, Field(ge=1)]
 Days = Annotated[float, Field(gt=0, le=3650)]
-Lateness = Annotated[StrictInt, Field(ge=0, le=7 * 86_400, multiple_of=60)]
+Lateness = Annotated[StrictInt, Field(ge=0, le=7 * 86_400, multiple_of=900)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -109,10 +106,44 @@ class ComplaintsConfig(Section):
 class FlowConfig(Section):
     """Surges, capacity and silent feeds: counts of regions and carriers."""
 
-    def build(self, *, sources: Sequence[str], config_version: str) -> "FlowCore":
+    allowed_lateness_seconds: Lateness = 3600
+    """How long after its end an hour of complaints stays open. The same in all sections."""
+    false_surges_a_month: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """How many surges a month chance may open, over all regions together."""
+    windows_hours: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=24 * 14)], ...], Field(min_length=1, max_length=8)
+    ] = (1, 6, 24, 72)
+    """Lengths of the windows in which surges are looked for."""
+    min_days: Days = 7.0
+    """A series younger than this has no opinion."""
+    level_half_life_days: Days = 10.0
+    """How fast the usual level of complaints follows a change."""
+    utc_offset_seconds: Annotated[StrictInt, Field(ge=-43_200, le=50_400)] = 0
+    """Local time, which makes the day and the week of a season: 28800 is UTC+8."""
+    min_complaints: Count = 4
+    """Fewer complaints are no surge."""
+    cool_down_hours: Annotated[StrictInt, Field(ge=0, le=24 * 365)] = 48
+    """After an episode its region and category rest for so long."""
+    max_episode_days: Count = 7
+    """A surge that lasts longer is the new normal, and is closed."""
+    silence_chance: Share = 1e-5
+    """Chance that a usual silence of a carrier is called a silent feed. Smaller: later."""
+    min_silence_seconds: Annotated[StrictInt, Field(ge=60)] = 3600
+    """No shorter silence is one."""
+    parcels_per_courier_day: Annotated[float, Field(gt=0)] = 80.0
+    """What a courier clears a day: turns a backlog into couriers to add."""
+    backlog_chance: Share = 1e-5
+    """Chance that a usual growth of a backlog is called a capacity problem."""
+    backlog_hours: Count = 3
+    """For so many hours in a row it has to be that unusual."""
+    forget_days: Count = 120
+    """A series that has counted nothing for so long is forgotten."""
+    max_series: Count = 20_000
+    """Series of each kind; counts of further ones become dead letters."""
+
+    def build(self, *, sources: Sequence[str], config_version: str) -> FlowCore:
         """Return a new core; `sources` are all that send it counts."""
-        core: type[FlowCore] = importlib.import_module("detectors.flow").FlowCore
-        return core(sources=sources, config_version=config_version, **self.parameters())
+        return FlowCore(sources=sources, config_version=config_version, **self.parameters())
 
 
 class Detectors(Section):
