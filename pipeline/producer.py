@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, Message, Producer
+from rich.console import Console
+
+from pipeline.settings import Settings
 
 _POLL_EVERY: Final = 2000
 _FLUSH_SECONDS: Final = 60.0
@@ -127,3 +130,15 @@ class RecordProducer:
             raise ProduceError(f"{count} records were not written: {reason}")
         if waiting:
             raise ProduceError(f"{waiting} records were not acknowledged in {_FLUSH_SECONDS:.0f} s")
+
+
+def send_with_progress(
+    records: Iterable[Outgoing], total: int, settings: Settings, speed: float | None
+) -> dict[str, int]:
+    """Write records to the brokers of the settings, with progress on standard error."""
+    with Console(stderr=True).status(f"writing {total:,} records") as status:
+
+        def seen(number: int) -> None:
+            status.update(f"writing records: {number:,} of {total:,}")
+
+        return RecordProducer(settings.kafka.brokers).send(records, speed=speed, seen=seen)

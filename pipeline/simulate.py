@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.producer import Outgoing, RecordProducer
+from pipeline.producer import Outgoing, send_with_progress
 from pipeline.settings import Settings
 from simulator.files import Compression, write_simulation
 from simulator.simulation import Simulation, simulate
@@ -67,7 +67,9 @@ def simulate_command(
         packing = Compression.GZIP if gzip else Compression.ZSTD if zstd else Compression.NONE
         written = write_simulation(simulation, out, packing)
     if kafka:
-        _send(simulation, Settings.load(), speed)
+        settings = Settings.load()
+        total = len(simulation.scans) + len(simulation.complaints)
+        send_with_progress(outgoing(simulation, settings), total, settings, speed)
     if as_json:
         typer.echo(msgspec.json.encode(simulation.describe()).decode())
     else:
@@ -79,19 +81,6 @@ def outgoing(simulation: Simulation, settings: Settings) -> Iterator[Outgoing]:
     topics = {name: settings.kafka.topic(name) for name in ("tracking", "complaints")}
     for stream, (key, value, arrival_ms) in simulation.records():
         yield Outgoing(topics[stream], key, value, arrival_ms)
-
-
-def _send(simulation: Simulation, settings: Settings, speed: float | None) -> None:
-    total = len(simulation.scans) + len(simulation.complaints)
-    console = Console(stderr=True)
-    with console.status(f"writing {total:,} records") as status:
-
-        def seen(number: int) -> None:
-            status.update(f"writing records: {number:,} of {total:,}")
-
-        RecordProducer(settings.kafka.brokers).send(
-            outgoing(simulation, settings), speed=speed, seen=seen
-        )
 
 
 def _tell(simulation: Simulation, written: list[Path]) -> None:
