@@ -1,0 +1,279 @@
+"""Surges: episodes of a region's complaints above what is usual, from opening to close.
+
+calm ──alarm──► open ──excess doubled──► open (updated)
+▲               │
+└──cool-down────┴──back to expectation──► closed
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from detectors.counts import DAY, SEPARATOR, Floats
+from detectors.decisions import (
+    Evidence,
+    SurgeClosed,
+    SurgeOpened,
+    SurgeReason,
+    SurgeUpdated,
+    decision_id,
+    instant,
+)
+from detectors.events import Category
+from detectors.outbreak import ROBUST_Z, Judgement, OutbreakScan
+from detectors.table import Table
+
+MODEL: Final = "outbreak-scan/1"
+HOUR: Final = 3600
+CALM_Z: Final = 1.28
+"""An episode ends when its window falls below this quantile (one in ten)."""
+MIN_REGIONS: Final = 4
+COMMON_BEYOND: Final = 0.1
+
+SurgeDecision = SurgeOpened | SurgeUpdated | SurgeClosed
+
+
+class SurgeWatch:
+    """Complaints of every region and category, hour by hour.
+
+    Parameters
+    ----------
+    false_episodes_a_month
+        How many episodes a month chance may open, over all series of this watch together.
+    min_complaints
+        An episode needs at least so many complaints in its window.
+    cool_down_hours
+        A series opens no new episode for so long after one has closed.
+    max_episode_days
+        After so long an episode's level is learned as the new usual.
+    forget_days
+        A series without a complaint for so long is forgotten.
+    scan
+        The estimator; hourly buckets.
+    """
+
+    def __init__(
+        self,
+        *,
+        scan: OutbreakScan,
+        config_version: str,
+        false_episodes_a_month: float,
+        min_complaints: int,
+        cool_down_hours: int,
+        max_episode_days: int,
+        forget_days: int,
+    ) -> None:
+        self.scan = scan
+        self.config_version = config_version
+        self.rate = false_episodes_a_month
+        self.min_complaints = min_complaints
+        self.cool_down_seconds = cool_down_hours * HOUR
+        self.max_episode_seconds = max_episode_days * DAY
+        self.forget_seconds = forget_days * DAY
+        whole = dict.fromkeys(("window", "began", "opened", "cool_until"), "i8")
+        real = dict.fromkeys(("observed", "expected", "announced", "tail"), "f8")
+        self.episodes = Table("episodes", {**whole, **real, "open": "i1"}, ["decision_id"])
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All state."""
+        return *self.scan.tables, self.episodes
+
+    def __len__(self) -> int:
+        """Return the number of series."""
+        return len(self.scan.expectation.series)
+
+    def __contains__(self, series: object) -> bool:
+        """Tell whether a series is known."""
+        return series in self.scan.expectation.series
+
+    def close(self, now: int, bucket: int, counts: Mapping[str, int]) -> list[SurgeDecision]:
+        """Judge, then learn, the hour `bucket` of every series; `now` is when it closed."""
+        model = self.scan.expectation
+        model.begin(sorted(counts), bucket)
+        keys, rows = model.ordered()
+        if not keys:
+            return []
+        values = np.array([float(counts.get(key, 0)) for key in keys])
+        verdict = self._judge(keys, bucket, values)
+        decisions: list[SurgeDecision] = []
+        for place in self._notable(keys, verdict):
+            decisions += self._step(now, bucket, keys[place], place, values, verdict)
+        self.scan.learn_many(keys, bucket, values, self._accepted(keys, now))
+        if bucket % DAY == 0:
+            idle = bucket - model.series["active"][rows] > self.forget_seconds
+            self._forget([key for key, gone in zip(keys, idle, strict=True) if gone])
+        return decisions
+
+    def correct(self, series: str, bucket: int, count: int) -> None:
+        """Add complaints that came late; opens nothing."""
+        self.scan.correct_many([series], bucket, np.array([float(count)]))
+
+    def _judge(self, keys: list[str], bucket: int, values: Floats) -> Judgement:
+        verdict = self.scan.judge_many(keys, bucket, values)
+        regions = [key.partition(SEPARATOR)[0] for key in keys]
+        common = common_factors(verdict, regions)
+        if (common == 1).all():
+            return verdict
+        return self.scan.judge_many(keys, bucket, values, common)
+
+    def _notable(self, keys: list[str], verdict: Judgement) -> list[int]:
+        """Return the series that alarm or whose episode is open, in order."""
+        false = verdict.false_a_month.min(axis=1) * len(keys)
+        alarm = verdict.ready & (false <= self.rate)
+        rows = self.episodes.find(keys)
+        open_ = (rows >= 0) & (self.episodes["open"][rows] == 1)
+        places: list[int] = np.flatnonzero(alarm | open_).tolist()
+        return places
+
+    def _step(
+        self, now: int, bucket: int, key: str, place: int, values: Floats, verdict: Judgement
+    ) -> list[SurgeDecision]:
+        (row,) = self.episodes.add([key]).tolist()
+        if not self.episodes["open"][row]:
+            return self._open(now, bucket, key, place, verdict)
+        observed, expected = float(values[place]), float(verdict.expected[place, 0])
+        self.episodes["observed"][row] += observed
+        self.episodes["expected"][row] += expected
+        window = int(np.clip(self.episodes["window"][row], 6, 24))
+        # The window's length may not be among those configured: take the next longer one.
+        column = min(int(np.searchsorted(self.scan.windows, window)), len(self.scan.windows) - 1)
+        z = float(verdict.z[place, column])
+        excess = float(self.episodes["observed"][row] - self.episodes["expected"][row])
+        tail = float(verdict.tail[place].min())
+        if z < CALM_Z:
+            self.episodes["open"][row] = 0
+            self.episodes["cool_until"][row] = now + self.cool_down_seconds
+            self.scan.absorb([key])
+            return [self._decide(SurgeClosed, SurgeReason.BACK_TO_EXPECTATION, now, key, row, tail)]
+        if z >= ROBUST_Z and excess >= 2 * self.episodes["announced"][row]:
+            self.episodes["announced"][row] = excess
+            return [self._decide(SurgeUpdated, SurgeReason.WORSENED, now, key, row, tail)]
+        return []
+
+    def _open(
+        self, now: int, bucket: int, key: str, place: int, verdict: Judgement
+    ) -> list[SurgeDecision]:
+        (row,) = self.episodes.find([key]).tolist()
+        episodes = self.episodes
+        column = int(verdict.rarest[place])
+        observed = float(verdict.observed[place, column])
+        if now < episodes["cool_until"][row] or observed < self.min_complaints:
+            return []
+        window = self.scan.windows[column]
+        expected = float(verdict.expected[place, column])
+        tail = float(verdict.tail[place, column])
+        for name, value in (
+            ("open", 1), ("window", window), ("opened", now), ("observed", observed),
+            ("began", bucket - (window - 1) * self.scan.bucket_seconds), ("expected", expected),
+            ("announced", observed - expected), ("tail", tail),
+        ):  # fmt: skip
+            episodes[name][row] = value
+        return [self._decide(SurgeOpened, SurgeReason.ABOVE_EXPECTATION, now, key, row, tail)]
+
+    def _accepted(self, keys: list[str], now: int) -> Floats:
+        """Return 1 for series whose episode has lasted so long that it is the new usual."""
+        rows = self.episodes.find(keys)
+        long = now - self.episodes["opened"][rows] >= self.max_episode_seconds
+        return np.where((rows >= 0) & (self.episodes["open"][rows] == 1) & long, 1.0, 0.0)
+
+    def _forget(self, keys: list[str]) -> None:
+        self.scan.forget(keys)
+        rows = self.episodes.find(keys)
+        self.episodes.remove(rows[rows >= 0])
+
+    def _decide(
+        self,
+        kind: type[SurgeOpened] | type[SurgeUpdated] | type[SurgeClosed],
+        reason: SurgeReason,
+        now: int,
+        key: str,
+        row: int,
+        tail: float,
+    ) -> SurgeDecision:
+        region, _, category = key.partition(SEPARATOR)
+        began = int(self.episodes["began"][row])
+        started = SEPARATOR.join((region, category, str(began)))
+        if kind is not SurgeOpened:
+            started = SEPARATOR.join((started, str(now)))
+        subject = f"region/{region}"
+        name = str(kind.__struct_config__.tag)
+        identity = decision_id(name, subject, reason, started)
+        if kind is SurgeOpened:
+            self.episodes.text("decision_id")[row] = identity
+        observed = float(self.episodes["observed"][row])
+        expected = float(self.episodes["expected"][row])
+        model = self.scan.expectation
+        return kind(
+            decision_id=identity,
+            episode_id=self.episodes.text("decision_id")[row] or identity,
+            subject=subject,
+            decided_at=instant(now),
+            region=region,
+            category=Category(category),
+            reason=reason,
+            began_at=instant(began),
+            evidence=Evidence(
+                text=_text(region, category, began, observed, expected, tail, reason),
+                unit="complaints",
+                observed=observed,
+                expected=round(expected, 3),
+                probability=tail,
+                segment=f"{region} {category}, hour of day x day of week",
+                observations=model.seen(int(model.series.find([key])[0])),
+                model=MODEL,
+                config=self.config_version,
+            ),
+        )
+
+
+def common_factors(verdict: Judgement, regions: Sequence[str]) -> Floats:
+    """Return, for each window, what moves in all regions at once, shape (windows,).
+
+    It is the median of observed / expected over regions, weighted by what was expected, when at
+    least four regions can be compared and it is more than 10 % above 1 and beyond its own
+    standard error. One bucket is too little to tell it from: the next window speaks for it.
+    """
+    factors = np.ones(verdict.observed.shape[1])
+    names, group = np.unique(np.array(regions)[verdict.ready], return_inverse=True)
+    if len(names) < MIN_REGIONS:
+        return factors
+    for column in range(len(factors)):
+        observed: Floats = np.bincount(group, verdict.observed[verdict.ready, column])
+        expected: Floats = np.bincount(group, verdict.expected[verdict.ready, column])
+        factor = weighted_median(observed / expected, expected)
+        error = 1.25 / np.sqrt(expected.sum())
+        if factor > 1 + max(COMMON_BEYOND, 2 * error):
+            factors[column] = factor
+    if len(factors) > 1:
+        factors[0] = factors[1]
+    return factors
+
+
+def weighted_median(values: Floats, weights: Floats) -> float:
+    """Return the smallest value at which half the weight is reached."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
+def chance(probability: float) -> str:
+    """Say a probability as people do: `1 in 40,000`."""
+    if probability <= 1e-12:
+        return "under 1 in a trillion"
+    ratio = 1 / probability
+    digits = 10 ** max(int(np.floor(np.log10(ratio))) - 1, 0)
+    return f"1 in {round(ratio / digits) * digits:,}"
+
+
+def _text(  # the words of one sentence
+    region: str, category: str, began: int, observed: float, expected: float, tail: float,
+    reason: SurgeReason,
+) -> str:  # fmt: skip
+    since = instant(began).strftime("%Y-%m-%d %H:%M UTC")
+    usual = f"{expected:.0f}" if expected >= 10 else f"{expected:.1f}"
+    text = f"{observed:.0f} {category} complaints in {region} since {since}, {usual} expected"
+    if reason is SurgeReason.BACK_TO_EXPECTATION:
+        return f"{text}; back to the usual."
+    return f"{text}, chance {chance(tail)}."
