@@ -8,7 +8,15 @@ often this runs or is killed; of two runs at once, the older one is fenced off b
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from pipeline.letters import REPLAY_OF, REPLAYED_FROM, Headers, Mark, Stored, read_stored
 from pipeline.settings import Kafka
@@ -165,7 +173,7 @@ def _messages(kafka: Kafka, topic: str) -> Iterator[Message]:
             "group.id": f"{kafka.group}-dead-letters",  # asked for by the client, never joined
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "error",
+            "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "fetch.wait.max.ms": 50,
         }
@@ -173,17 +181,16 @@ def _messages(kafka: Kafka, topic: str) -> Iterator[Message]:
     try:
         open_partitions = _assign(consumer, kafka, topic)
         while open_partitions:
-            messages = consumer.consume(BATCH, kafka.request_timeout_seconds)
-            if not messages:
+            message = consumer.poll(kafka.request_timeout_seconds)
+            if message is None:
                 raise BrokerUnavailable(f"broker {kafka.brokers}: {topic} does not answer")
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                    open_partitions.discard(message.partition() or 0)
-                else:
-                    raise BrokerUnavailable(f"broker {kafka.brokers}: {error.str()}")
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                open_partitions.discard(message.partition() or 0)
+            else:
+                raise BrokerUnavailable(f"broker {kafka.brokers}: {error.str()}")
     finally:
         consumer.close()
 
@@ -192,19 +199,11 @@ def _assign(consumer: Consumer, kafka: Kafka, topic: str) -> set[int]:
     """Assign every partition from its first record on; return their numbers."""
     try:
         known = consumer.list_topics(topic, kafka.request_timeout_seconds).topics[topic]
-        if known.error is not None:
-            raise WrongTopics(f"{topic} does not exist; create it with: forewarn topics create")
-        first = [
-            TopicPartition(
-                topic,
-                partition,
-                consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), kafka.request_timeout_seconds
-                )[0],
-            )
-            for partition in known.partitions
-        ]
     except KafkaException as error:
         raise BrokerUnavailable(f"broker {kafka.brokers}: {error.args[0].str()}") from error
-    consumer.assign(first)
+    if known.error is not None:
+        raise WrongTopics(f"{topic} does not exist; create it with: forewarn topics create")
+    consumer.assign(
+        [TopicPartition(topic, number, OFFSET_BEGINNING) for number in known.partitions]
+    )
     return set(known.partitions)
