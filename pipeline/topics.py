@@ -7,6 +7,7 @@ wrong and with which command it is mended. A broker that does not report its set
 embedded one) is checked for partitions only.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,7 @@ from pipeline.stops import BrokerUnavailable
 
 _DAY_MS: Final = 86_400_000
 _FOREVER: Final = "-1"
+_POLL_SECONDS: Final = 0.1
 
 
 class Action(StrEnum):
@@ -81,7 +83,7 @@ def create(kafka: Kafka) -> list[tuple[TopicSpec, Action]]:
     wanted = specs(kafka)
     futures = admin.create_topics(
         [
-            NewTopic(spec.name, spec.partitions, spec.replication, config=_all_settings(spec))
+            NewTopic(spec.name, spec.partitions, spec.replication, config=all_settings(spec))
             for spec in wanted
         ],
         request_timeout=kafka.request_timeout_seconds,
@@ -96,6 +98,7 @@ def create(kafka: Kafka) -> list[tuple[TopicSpec, Action]]:
             done.append((spec, Action.KEPT))
         else:
             done.append((spec, Action.CREATED))
+    _wait_until_known(admin, kafka, [spec.name for spec, _ in done])
     return done
 
 
@@ -119,6 +122,21 @@ def check(kafka: Kafka) -> list[Problem]:
     for spec in present:
         problems += _wrong_settings(kafka, spec, reported.get(spec.name, {}))
     return problems
+
+
+def _wait_until_known(admin: AdminClient, kafka: Kafka, names: list[str]) -> None:
+    """Wait until the broker's metadata show what it has made."""
+    deadline = time.monotonic() + kafka.request_timeout_seconds
+    while True:
+        try:
+            known = admin.list_topics(timeout=kafka.request_timeout_seconds).topics
+        except KafkaException as error:
+            raise _unavailable(kafka, error) from error
+        if all(name in known and not known[name].error for name in names):
+            return
+        if time.monotonic() > deadline:
+            raise BrokerUnavailable(f"broker {kafka.brokers}: topics were made but do not appear")
+        time.sleep(_POLL_SECONDS)
 
 
 def _wrong_partitions(kafka: Kafka, spec: TopicSpec, found: int) -> list[Problem]:
@@ -176,7 +194,8 @@ def _settings(
     return reported
 
 
-def _all_settings(spec: TopicSpec) -> dict[str, str]:
+def all_settings(spec: TopicSpec) -> dict[str, str]:
+    """Return what a topic is created with."""
     safe = {"min.insync.replicas": "2"} if spec.replication >= 3 else {}
     return {**spec.config, **safe}
 

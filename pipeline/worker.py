@@ -11,7 +11,9 @@ process with an error and an exit code (pipeline.stops); its supervisor starts i
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Final
 
@@ -31,7 +33,9 @@ from pipeline.task import Input
 from pipeline.transport import ChunkSchema
 
 STOP_SECONDS: Final = 30.0
-"""Longest graceful stop."""
+"""Longest graceful stop: chunks in work end and offsets are committed."""
+FAIL_SECONDS: Final = 5.0
+"""Longest stop after a failure: there is nothing left to save."""
 WATCH_SECONDS: Final = 10.0
 _log = structlog.get_logger(__name__)
 
@@ -42,15 +46,33 @@ def main(settings: Settings) -> int:
         problems = topics.check(settings.kafka)
         if problems:
             raise WrongTopics("; ".join(str(problem) for problem in problems))
-        return asyncio.run(_run(settings, load_config(settings.config)))
+        code = asyncio.run(_run(settings, load_config(settings.config)))
     except WorkerFailure as failure:
         _log.error("the worker stops", error=str(failure), exit_code=failure.exit_code)
-        return failure.exit_code
+        code = failure.exit_code
+    _leave_no_thread(code)
+    return code
 
 
 async def _run(settings: Settings, config: Config) -> int:
     await Worker(settings, config).run()
     return 0
+
+
+def _leave_no_thread(code: int) -> None:
+    """End the process if a thread of a library would keep it: state is whole on the broker.
+
+    A consumer that was frozen or kicked out of its group while it stops may never end.
+    """
+    stuck = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread() and not thread.daemon
+    ]
+    if stuck:
+        _log.warning("threads do not end", threads=stuck)
+        logging.shutdown()
+        os._exit(code)
 
 
 def new_app(settings: Settings) -> transport.App:
@@ -136,8 +158,10 @@ class Worker:
             self._start(self._watch())
             await self._until(stop)
             _log.info("the worker stops", reason="signal")
-        finally:
-            await self._stop(health)
+        except BaseException:
+            await self._stop(health, FAIL_SECONDS)
+            raise
+        await self._stop(health, STOP_SECONDS)
 
     async def _until(self, stop: asyncio.Event) -> None:
         """Wait for the signal, a failure of ours or a crash of Faust's, whichever is first."""
@@ -159,13 +183,13 @@ class Worker:
                 raise reason
             raise WorkerFailure(f"Faust stopped: {reason!r}") from reason
 
-    async def _stop(self, health: HealthServer) -> None:
+    async def _stop(self, health: HealthServer, seconds: float) -> None:
         """Finish chunks in work, commit offsets, leave the group."""
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._app.stop()
         except TimeoutError:
-            _log.warning("the stop took too long", seconds=STOP_SECONDS)
+            _log.warning("the stop took too long", seconds=seconds)
         for job in self._jobs:
             job.cancel()
         for owned in self._owned.values():

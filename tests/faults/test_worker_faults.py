@@ -1,0 +1,84 @@
+"""Killed, frozen and torn from its partition in mid-chunk, the worker loses and doubles nothing."""
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from benchmarks.supervised import Supervised
+from pipeline.stops import Fenced
+from tests.pipeline.stage import SESSION_SECONDS, Stage, decide, events
+from tests.real_parts import Broker
+
+SLOW_SECONDS = 0.4
+
+
+@pytest.fixture
+def stage(kafka: Broker, name: str, tmp_path: Path) -> Stage:
+    stage = Stage(kafka.bootstrap, name, tmp_path)
+    stage.create()
+    return stage
+
+
+def _torment(workers: list[Supervised], dice: random.Random) -> None:
+    for deed in ("kill", "freeze", "kill"):
+        victim = dice.choice(workers)
+        if deed == "kill":
+            victim.kill()
+        else:
+            victim.freeze(SESSION_SECONDS + 2)
+        threading.Event().wait(dice.uniform(1, 3))
+
+
+@pytest.mark.slow
+def test_two_workers_killed_and_frozen(stage: Stage) -> None:
+    """SIGKILL, and SIGSTOP for longer than the session: each decision exactly once."""
+    scans = events(60_000)
+    feeding = threading.Thread(target=stage.feed, args=(scans, 0.15))
+    with stage.supervised("A") as a, stage.supervised("B") as b:
+        feeding.start()
+        _torment([a, b], random.Random(1))
+        feeding.join()
+        stage.until_decided(decide(scans))
+        ends = {a.stop(), b.stop()}
+    assert ends == {0}, "both stop gracefully in the end"
+    assert -9 in a.exits + b.exits, "nobody was killed: the test proves nothing"
+    assert stage.decided() == decide(scans)
+
+
+@pytest.mark.slow
+def test_a_partition_revoked_in_mid_chunk(stage: Stage) -> None:
+    """A second worker joins while the first is in the middle of slow chunks."""
+    scans = events(12_000)
+    stage.feed(scans)
+    slowly = {"FOREWARN_TEST_SLOW_SECONDS": str(SLOW_SECONDS)}
+    with stage.worker(**slowly) as first:
+        stage.until(stage.decided, first)
+        with stage.worker(**slowly) as second:
+            stage.until_decided(decide(scans), first)
+            assert second.stop() == 0
+        assert first.stop() == 0
+    recovered = stage.log.read_text().count("partition recovered")
+    assert recovered > 4, "no partition moved: the test proves nothing"
+    assert stage.decided() == decide(scans)
+
+
+@pytest.mark.slow
+def test_a_zombie_in_mid_chunk_is_fenced(stage: Stage) -> None:
+    """One that was frozen with a chunk in its hands wakes up, may not commit it, and says so."""
+    scans = events(12_000)
+    stage.feed(scans)
+    with stage.supervised("A") as zombie:
+        stage.until(stage.decided)
+        freezing = threading.Thread(target=zombie.freeze, args=(SESSION_SECONDS + 8,))
+        freezing.start()
+        with stage.worker() as heir:
+            stage.until_decided(decide(scans), heir)
+            stage.feed(events(2_000, first=12_000))
+            freezing.join()
+            scans += events(2_000, first=12_000)
+            stage.until_decided(decide(scans), heir)
+            zombie.stop()
+    assert set(zombie.exits) <= {0, Fenced.exit_code}
+    assert stage.decided() == decide(scans)
