@@ -63,10 +63,15 @@ _CUSTOMER_KINDS: Final = frozenset({Kind.STALL, Kind.SIGNOFF, Kind.CUSTOMS, Kind
 class Template(StrEnum):
     """What the customer is told; the texts are in `sinks/templates`."""
 
+    APOLOGY = "apology"
+    """Late, and sorry: promises nothing else."""
     STALL_APOLOGY = "stall_apology"
+    """Promises express shipping and a coupon."""
     CUSTOMS_APOLOGY = "customs_apology"
+    """Promises priority clearance and a coupon."""
     SIGNOFF_INQUIRY = "signoff_inquiry"
     HIGH_CARE = "high_care"
+    """Promises a dedicated agent."""
 
 
 class Upgrade(StrEnum):
@@ -90,6 +95,13 @@ class Severity(StrEnum):
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
+
+
+_PROMISES: Final[dict[Template, tuple[Upgrade | None, bool, FollowUp | None]]] = {
+    Template.STALL_APOLOGY: (Upgrade.EXPRESS, True, None),
+    Template.CUSTOMS_APOLOGY: (Upgrade.PRIORITY_CLEARANCE, True, None),
+    Template.HIGH_CARE: (None, False, FollowUp.DEDICATED_AGENT),
+}
 
 
 def reasons_of(kind: Kind) -> frozenset[str]:
@@ -195,6 +207,20 @@ class Remedy(_Section):
     """Who looks after the customer."""
     campaign: Name | None = None
     """The budget of `budgets.campaigns` it is paid from, besides the global and the region's."""
+
+    @model_validator(mode="after")
+    def _keeps_its_promises(self) -> Self:
+        """A text must not promise what is not given."""
+        upgrade, coupon, follow_up = _PROMISES.get(self.template, (None, False, None))
+        if coupon and self.coupon is None:
+            raise ValueError(f"the text {self.template} promises a coupon")
+        if upgrade is not None and self.upgrade is not upgrade:
+            raise ValueError(f"the text {self.template} promises upgrade: {upgrade}")
+        if follow_up is not None and self.follow_up is not follow_up:
+            raise ValueError(f"the text {self.template} promises follow_up: {follow_up}")
+        if self.campaign is not None and self.coupon is None:
+            raise ValueError("a campaign pays for a coupon, and there is none")
+        return self
 
 
 class Operations(_Section):

@@ -10,7 +10,7 @@ in the ledger second; what frees money is written to the ledger first and here s
 never shows less than the ledger holds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from importlib import resources
 from typing import Any, Final, Protocol
@@ -98,6 +98,10 @@ class Silence(msgspec.Struct, frozen=True):
 
 class NotReady(Exception):
     """Redis cannot be asked now: it is gone, was emptied, or another lane is being rebuilt."""
+
+
+class Waiting(NotReady):
+    """Another lane is not ready; nothing was changed."""
 
 
 class Stale(NotReady):
@@ -240,7 +244,7 @@ class RedisReservations:
         answer = await self._call(self._reserve, offset, wanted=claims, partitions=self._partitions)
         status, *verdicts = answer
         if status == b"wait":
-            raise NotReady(f"partition {verdicts[0].decode()} is not ready in Redis")
+            raise Waiting(f"partition {verdicts[0].decode()} is not ready in Redis")
         _refuse_stale(status)
         return [_verdict(*pair) for pair in verdicts]
 
@@ -319,15 +323,3 @@ def _verdict(verdict: bytes, reason: bytes) -> tuple[Verdict, Reason | None]:
     if known is Verdict.ALREADY or not reason:
         return known, None
     return known, Reason(reason.decode())
-
-
-def totals(books: Iterable[Book]) -> dict[str, tuple[int, int]]:
-    """Return reserved and spent (minor units) of every budget, from ledgers."""
-    sums: dict[str, list[int]] = {}
-    for book in books:
-        for account in book.accounts.values():
-            for key in scope_keys(account.request):
-                both = sums.setdefault(key, [0, 0])
-                both[0] += account.reserved_minor
-                both[1] += account.spent_minor
-    return {key: (reserved, spent) for key, (reserved, spent) in sums.items()}

@@ -15,6 +15,7 @@ RESERVED, UNKNOWN and PARKED hold their amount as reserved, ISSUED as spent. A f
 the whole request, and RESERVED the frozen body as well, so the ledger alone is enough to go on.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -169,6 +170,10 @@ class Book:
     alerts: dict[str, AlertEntry] = field(default_factory=dict)
     offset: int = 0
     """Offset after the last entry applied."""
+    reserved_minor: Counter[str] = field(default_factory=Counter)
+    """By budget."""
+    spent_minor: Counter[str] = field(default_factory=Counter)
+    """By budget."""
     _open: set[str] = field(default_factory=set)
     _held: set[str] = field(default_factory=set)
 
@@ -207,11 +212,19 @@ class Book:
             if entry.request is None:
                 raise BrokenLedger(f"{entry.remedy_id} begins without its request")
             known = self.accounts[entry.remedy_id] = Account(entry.request, entry.state)
+            self._count(known, 1)
+        self._count(known, -1)
         known.state, known.reason = entry.state, entry.reason
+        self._count(known, 1)
         known.attempts = max(known.attempts, entry.attempts)
         known.body = entry.body or known.body
         known.reference = entry.reference or known.reference
         return known
+
+    def _count(self, account: Account, sign: int) -> None:
+        for key in scope_keys(account.request):
+            self.reserved_minor[key] += sign * account.reserved_minor
+            self.spent_minor[key] += sign * account.spent_minor
 
     def _index(self, remedy_id: str, account: Account) -> None:
         for wanted, keys in (

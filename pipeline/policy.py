@@ -54,6 +54,11 @@ _ALERT_NAMES: Final = {
     Kind.CAPACITY: "ForewarnCapacity",
     Kind.FEED: "ForewarnFeedSilent",
 }
+_LABELS: Final = {
+    Kind.SURGE: ("region", "category"),
+    Kind.CAPACITY: ("region",),
+    Kind.FEED: ("carrier",),
+}
 _TO_DO: Final = {
     Kind.STALL: "Ask the carrier where the parcel is.",
     Kind.SIGNOFF: "Ask the carrier for proof of delivery.",
@@ -223,8 +228,8 @@ def _alert(decision: Decision, kind: Kind, operations: Operations | None) -> Ope
 
 def _labels(decision: Decision, kind: Kind) -> dict[str, str]:
     """Return what tells one alert from another: bounded for regions and carriers."""
-    names = {Kind.SURGE: ("region", "category"), Kind.CAPACITY: ("region",), Kind.FEED: ("carrier",)}
-    return {name: str(getattr(decision, name)) for name in names.get(kind, ("subject",))}
+    names = _LABELS.get(kind, ("subject",))
+    return {name: str(getattr(decision, name)) for name in names}
 
 
 def _annotations(decision: Decision, kind: Kind) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What an HTTP answer means for a message: shared by the sinks that speak HTTP."""
 
-from email.utils import parsedate_to_datetime
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -41,12 +41,23 @@ async def post(
     """Post a body and judge the answer; every failure on the way is `Unknown`."""
     try:
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-            content = await answer.content.read(MAX_RESPONSE_BYTES)
+            content = await _head(answer)
             return judge(answer.status, content, answer.headers.get("Retry-After"), now)
     except TimeoutError:
         return Unknown(UnknownReason.TIMED_OUT, "no answer in time")
     except (aiohttp.ClientError, OSError) as error:
         return Unknown(UnknownReason.UNREACHABLE, type(error).__name__)
+
+
+async def _head(answer: aiohttp.ClientResponse) -> bytes:
+    """Read no more of an answer than is looked at, however long it is."""
+    content = b""
+    while len(content) < MAX_RESPONSE_BYTES:
+        part = await answer.content.read(MAX_RESPONSE_BYTES - len(content))
+        if not part:
+            break
+        content += part
+    return content
 
 
 def judge(status: int, content: bytes, retry_after: str | None, now: datetime) -> Outcome:

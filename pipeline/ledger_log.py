@@ -1,0 +1,119 @@
+"""The ledger on Kafka: reading a partition to its end, and the one writer each partition has."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from pipeline.ledger import Book, BrokenLedger, Entry, decode_entry, encode_entry, key_of
+from pipeline.settings import Kafka
+from pipeline.stops import BrokerUnavailable
+from pipeline.transactions import Outgoing, Transactions
+
+_SILENCE_SECONDS: Final = 60.0
+_log = logging.getLogger(__name__)
+
+
+class KafkaLedger:
+    """Writes one partition of the ledger.
+
+    Parameters
+    ----------
+    transactions
+        An open writer; it fenced the former owner before the ledger was read.
+    kafka
+        Where.
+    partition
+        Which.
+    reached
+        Offset of the next request to be taken, for asking whose the partition is.
+    """
+
+    def __init__(
+        self, transactions: Transactions, kafka: Kafka, partition: int, reached: int
+    ) -> None:
+        self._transactions, self._partition = transactions, partition
+        self._topic, self._requests = kafka.topic("ledger"), kafka.topic("remedies")
+        self._reached = reached
+
+    async def append(self, entries: Sequence[Entry], through: int | None = None) -> int:
+        """Write entries and the offset of the requests they answer, in one transaction."""
+        records = [
+            Outgoing(self._topic, self._partition, key_of(entry), encode_entry(entry))
+            for entry in entries
+        ]
+        offsets = []
+        if through is not None:
+            offsets = [TopicPartition(self._requests, self._partition, through)]
+        reached = await asyncio.to_thread(self._transactions.write, records, offsets)
+        if through is not None:
+            self._reached = through
+        return reached.get(self._topic, 0)
+
+    async def confirm_owner(self) -> None:
+        """Commit the offset that is committed already: only the owner can."""
+        offset = TopicPartition(self._requests, self._partition, self._reached)
+        await asyncio.to_thread(self._transactions.write, [], [offset])
+
+
+def read_book(kafka: Kafka, partition: int) -> Book:
+    """Fold a partition of the ledger as it is now.
+
+    Raises `BrokenLedger` when its beginning is gone or it tells the impossible, and
+    `BrokerUnavailable`.
+    """
+    book = Book()
+    for offset, value in read_values(kafka, "ledger", partition):
+        if value is None:
+            book.offset = offset
+            continue
+        if not book.offset and offset:
+            raise BrokenLedger(
+                f"ledger partition {partition} begins at offset {offset}: its beginning was "
+                "deleted, so what was paid is not known. Set its retention.ms to -1 and restore it"
+            )
+        book.apply(decode_entry(value))
+        book.offset = offset + 1
+    return book
+
+
+def read_values(kafka: Kafka, topic: str, partition: int) -> Iterator[tuple[int, bytes | None]]:
+    """Read a partition to its end, read committed; the last item is (end offset, None)."""
+    name = kafka.topic(topic)
+    reader = Consumer(
+        {
+            "bootstrap.servers": kafka.brokers,
+            "group.id": f"{kafka.group}-deliver-reader",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+        },
+        logger=_log,
+    )
+    try:
+        reader.assign([TopicPartition(name, partition, 0)])
+        heard = time.monotonic()
+        while True:
+            message = reader.poll(1.0)
+            if message is None:
+                if time.monotonic() - heard > _SILENCE_SECONDS:
+                    raise BrokerUnavailable(f"{name}: no answer for {_SILENCE_SECONDS:.0f} s")
+                continue
+            heard = time.monotonic()
+            error = message.error()
+            if error is None:
+                yield message.offset() or 0, message.value() or b""
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # has no public name
+                yield message.offset() or 0, None
+                return
+            elif error.fatal() or not error.retriable():
+                raise BrokerUnavailable(f"{name} cannot be read: {error.str()}") from (
+                    KafkaException(error)
+                )
+    finally:
+        reader.close()

@@ -1,0 +1,117 @@
+"""What deliver counts and measures, for Prometheus. Units stand in the names; labels are bounded.
+
+Amounts of budgets are what the partitions of this process hold: sum them over the processes.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from pipeline.ledger import Book, Entry, NotificationEntry, RemedyEntry, State
+from pipeline.remedies import Nothing
+from sinks.base import Delivered, Outcome, Refused
+
+REGISTRY: Final = CollectorRegistry()
+
+DECISIONS: Final = Counter(
+    "forewarn_deliver_decisions",
+    "Decisions judged by the policies, by what they asked for.",
+    ["asked_for"],
+    registry=REGISTRY,
+)
+REMEDIES: Final = Counter(
+    "forewarn_remedies",
+    "Remedies that came to a state.",
+    ["outcome", "reason"],
+    registry=REGISTRY,
+)
+AMOUNT: Final = Counter(
+    "forewarn_remedy_amount_minor",
+    "Money of remedies that came to a state, minor units.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+NOTIFICATIONS: Final = Counter(
+    "forewarn_notifications", "Messages to customers.", ["outcome"], registry=REGISTRY
+)
+SINK_REQUESTS: Final = Counter(
+    "forewarn_sink_requests",
+    "Messages sent outside.",
+    ["sink", "outcome"],
+    registry=REGISTRY,
+)
+RESERVED: Final = Gauge(
+    "forewarn_budget_reserved_minor",
+    "Reserved and not yet spent: the global budget of the latest day, campaigns.",
+    ["scope"],
+    registry=REGISTRY,
+)
+SPENT: Final = Gauge(
+    "forewarn_budget_spent_minor",
+    "Spent: the global budget of the latest day, campaigns.",
+    ["scope"],
+    registry=REGISTRY,
+)
+LIMIT: Final = Gauge(
+    "forewarn_budget_limit_minor", "What a budget may come to.", ["scope"], registry=REGISTRY
+)
+OPEN: Final = Gauge(
+    "forewarn_remedies_open", "Remedies the provider still has to answer.", registry=REGISTRY
+)
+HELD: Final = Gauge("forewarn_remedies_held", "Remedies that wait for a person.", registry=REGISTRY)
+WAITING: Final = Gauge(
+    "forewarn_redis_waiting_partitions",
+    "Partitions in which no money moves until Redis is rebuilt.",
+    registry=REGISTRY,
+)
+ALERTS: Final = Gauge("forewarn_alerts_firing", "Alerts operations are told.", registry=REGISTRY)
+QUEUE: Final = Gauge(
+    "forewarn_deliver_queue_records", "Requests read and not yet taken.", registry=REGISTRY
+)
+ROUND_SECONDS: Final = Histogram(
+    "forewarn_issue_round_seconds",
+    "One round of issuing: Redis, ledger, provider, ledger, customer.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    registry=REGISTRY,
+)
+
+
+def count_outcome(entry: Entry, book: Book) -> None:
+    """Count what an entry says."""
+    if isinstance(entry, NotificationEntry):
+        NOTIFICATIONS.labels(entry.told).inc()
+    elif isinstance(entry, RemedyEntry):
+        REMEDIES.labels(entry.state, entry.reason or "none").inc()
+        if entry.state is not State.UNKNOWN:
+            AMOUNT.labels(entry.state).inc(book.accounts[entry.remedy_id].request.amount_minor)
+
+
+def count_sink(sink: str, outcome: Outcome) -> None:
+    """Count what became of a message."""
+    if isinstance(outcome, Delivered):
+        SINK_REQUESTS.labels(sink, "delivered").inc()
+    elif isinstance(outcome, Refused):
+        SINK_REQUESTS.labels(sink, "refused").inc()
+    else:
+        SINK_REQUESTS.labels(sink, outcome.reason).inc()
+
+
+def count_verdict(verdict: object) -> None:
+    """Count what a decision asked for."""
+    name = verdict.value if isinstance(verdict, Nothing) else type(verdict).__name__
+    DECISIONS.labels(name).inc()
+
+
+def show_books(books: list[Book]) -> None:
+    """Set the gauges from the ledgers of this process's partitions."""
+    days = [key for book in books for key in book.reserved_minor if key.startswith("global/")]
+    latest = max(days, default=None)
+    scopes = {"global": latest} if latest else {}
+    for book in books:
+        scopes |= {key: key for key in book.reserved_minor if key.startswith("campaign/")}
+    for label, key in scopes.items():
+        RESERVED.labels(label).set(sum(book.reserved_minor[key] for book in books))
+        SPENT.labels(label).set(sum(book.spent_minor[key] for book in books))
+    OPEN.set(sum(account.open for book in books for account in book.open()))
+    HELD.set(sum(1 for book in books for _ in book.held()))
+    ALERTS.set(sum(len(book.alerts) for book in books))

@@ -1,0 +1,63 @@
+"""SIGKILL of deliver at every step, a Redis that forgets, a provider that times out."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pipeline.issuer import Step
+from pipeline.processes import Child
+from tests.pipeline.delivering import cleared, delivering, stall
+from tests.real_parts import Broker, RedisServer
+
+pytestmark = pytest.mark.slow
+
+
+def _killed(child: Child) -> None:
+    """Wait for the child's own SIGKILL and clear up after it."""
+    assert child.wait(40) == -9, child.log_tail()
+    child.stop()
+
+
+@pytest.mark.parametrize("step", list(Step))
+def test_killed_at_every_step(
+    step: Step, tmp_path: Path, broker: Broker, redis_server: RedisServer, name: str
+) -> None:
+    """After SIGKILL at this step, twice, each stall has one coupon and the books balance."""
+    flaky = ("--before", "0.1", "--after", "0.1", "--seed", "7")
+    with delivering(tmp_path, broker.bootstrap, redis_server.url, name, *flaky) as parts:
+        parts.decide(*(stall(number) for number in range(30)))
+        for nth in ("1", "3"):
+            victim = parts.process(FOREWARN_TEST_KILL_AFTER=f"{step}:{nth}").start()
+            _killed(victim)
+            parts.decide(*(stall(number) for number in range(int(nth) * 30, int(nth) * 30 + 10)))
+        with parts.process():
+            states = parts.wait_for(50)
+            assert set(states.values()) == {"issued"}
+            assert asyncio.run(parts.differences()) == []
+        assert len(parts.given()) == 50
+
+
+def test_redis_forgets(tmp_path: Path, broker: Broker, own_redis: RedisServer, name: str) -> None:
+    """While Redis is gone no money moves; emptied and back, it is rebuilt and work goes on."""
+    with delivering(tmp_path, broker.bootstrap, own_redis.url, name) as parts, parts.process():
+        parts.decide(*(stall(number) for number in range(10)))
+        parts.wait_for(10)
+        own_redis.child.kill()
+        parts.decide(*(stall(number) for number in range(10, 20)))
+        asyncio.run(asyncio.sleep(2))
+        assert len(parts.given()) == 10
+        own_redis.child.start()
+        parts.wait_for(20)
+        assert asyncio.run(parts.differences()) == []
+
+
+def test_ended_before_it_was_given(
+    tmp_path: Path, broker: Broker, redis_server: RedisServer, name: str
+) -> None:
+    """A stall whose end is known when deliver starts is refused, another is issued."""
+    with delivering(tmp_path, broker.bootstrap, redis_server.url, name) as parts:
+        parts.decide(stall(1), stall(2), cleared(stall(1)))
+        with parts.process():
+            assert parts.wait_for({"P1": "refused", "P2": "issued"})
+        assert len(parts.given()) == 1
