@@ -17,6 +17,7 @@ from configs.problems import ConfigError, Location, Place, Problem, dotted
 
 MAX_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 32
+_PLAIN: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 Data = dict[str, object]
 
@@ -101,6 +102,9 @@ class _Reader:
     def _value(self, node: yaml.Node, location: Location) -> object:
         if len(location) > MAX_DEPTH:
             self._problems.append(self._problem(node, location, "nested too deeply"))
+            return None
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN:
+            self._problems.append(self._problem(node, location, "is not plain data"))
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, location)
