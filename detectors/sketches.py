@@ -23,6 +23,8 @@ EDGES: Final = np.geomspace(60.0, 90 * DAY_SECONDS, BINS - 1)
 QUANTILES: Final = (0.01, 0.1, 0.5, 0.9, 0.95, 0.99)
 Q01, Q10, Q50, Q90, Q95, Q99 = range(len(QUANTILES))
 SEPARATOR: Final = "\x1f"
+PATIENCE: Final = 8
+"""New observations a lane waits for before it is folded."""
 
 _LOWER: Final = np.log(np.concatenate([[20.0], EDGES]))
 _UPPER: Final = np.log(np.concatenate([EDGES, [EDGES[-1] * 1.1]]))
@@ -73,7 +75,7 @@ class Sketches:
                 "quantiles": ("f4", len(QUANTILES)),
             },
         )
-        self.pending = Table(f"{name}_pending", {"counts": ("u4", BINS)})
+        self.pending = Table(f"{name}_pending", {"counts": ("u4", BINS), "n": "u4"})
         self.version = 0
         """Grows with every fold: what was read from the histograms is stale."""
         self.forget_codes()
@@ -111,39 +113,83 @@ class Sketches:
         return len(self._names)
 
     def learn_many(self, codes: Codes, seconds: Floats) -> None:
-        """Count observations of the running epoch."""
+        """Count observations of the running epoch, for their own segment and the one above."""
         if len(codes) == 0:
             return
+        bins = np.searchsorted(EDGES, seconds, side="right")
+        if self.levels > 1:
+            above = self._path[codes, 1]
+            other = above != codes
+            codes = np.concatenate([codes, above[other]])
+            bins = np.concatenate([bins, bins[other]])
         self._counted().append(codes)
         rows = self._pending_row[codes]
         if (rows < 0).any():
             new = np.unique(codes[rows < 0])
             self._pending_row[new] = self.pending.add([self._names[c] for c in new.tolist()])
             rows = self._pending_row[codes]
-        bins = np.searchsorted(EDGES, seconds, side="right")
         flat = self.pending["counts"].reshape(-1)
         np.add.at(flat, rows * BINS + bins, np.uint32(1))
+        np.add.at(self.pending["n"], rows, np.uint32(1))
         self.pending.touch(rows)
 
     def fold(self, day: float) -> None:
-        """Add the epoch's integers to the weights, aged to `day` (days of the clock)."""
+        """Add what was counted to the weights, aged to `day` (days of the clock).
+
+        A carrier's stage is folded every time, and everybody's with it. A lane waits until it
+        has PATIENCE observations more and a 32nd more than it knows: it would say the same.
+        """
         touched = self._counted()
-        self._touched = []
         if not touched:
             return
-        leaves = np.unique(np.concatenate(touched))
-        pending = self._pending_row[leaves]
-        counts = self.pending["counts"][pending]
-        self._make_room(self._path[leaves])
-        for level in range(self.levels):
-            self._fold_level(self._row[self._path[leaves, level]], counts, day)
-        self.pending["counts"][pending] = 0
-        self.pending.touch(pending)
+        codes = np.unique(np.concatenate(touched))
+        pending = self._pending_row[codes]
+        ripe = self._ripe(codes, self.pending["n"][pending])
+        self._touched = [codes[~ripe]]
+        self._fold_counts(codes[ripe], pending[ripe], day)
         if len(self.pending) > self.max_rows:
-            unheard = self._row[leaves] < 0
-            self.pending.remove(pending[unheard])
-            self._pending_row[leaves[unheard]] = -1
+            self._drop_unheard(codes)
         self.version += 1
+
+    def _ripe(self, codes: Codes, seen: NDArray[Any]) -> NDArray[np.bool_]:
+        if self.levels == 1:
+            return np.ones(len(codes), np.bool_)
+        rows = self._row[codes]
+        known = np.where(rows >= 0, self.folded["n"][rows], 0.0)
+        ripe: NDArray[np.bool_] = (self._path[codes, 1] == codes) | (
+            (seen >= PATIENCE) & (seen * 32.0 >= known)
+        )
+        return ripe
+
+    def _fold_counts(self, codes: Codes, pending: Rows, day: float) -> None:
+        counts = self.pending["counts"][pending]
+        if self.levels > 1:
+            general = self._path[codes, 1] == codes
+            self._fold_tops(self._path[codes[general], 2], counts[general], day)
+            self._make_room(codes[general])
+        self._make_room(codes)
+        self._add(self._row[codes], counts, day)
+        self.pending["counts"][pending] = 0
+        self.pending["n"][pending] = 0
+        self.pending.touch(pending)
+
+    def _fold_tops(self, tops: Codes, counts: NDArray[Any], day: float) -> None:
+        """Add the counts of general segments to the most general ones."""
+        if len(tops) == 0:
+            return
+        self._make_room(tops)
+        order = np.argsort(tops, kind="stable")
+        unique, starts = np.unique(tops[order], return_index=True)
+        sums = np.add.reduceat(counts[order], starts, axis=0, dtype=np.uint64)
+        self._add(self._row[unique], sums, day)
+
+    def _drop_unheard(self, codes: Codes) -> None:
+        """Forget what was counted for segments there is no room for; those above have it."""
+        unheard = codes[(self._row[codes] < 0) & (self._pending_row[codes] >= 0)]
+        self.pending.remove(self._pending_row[unheard])
+        self._pending_row[unheard] = -1
+        heard = [codes[self._pending_row[codes] >= 0] for codes in self._counted()]
+        self._touched = [codes for codes in heard if len(codes)]
 
     def rows(self, codes: Codes) -> Rows:
         """Return the histograms of codes and of their ancestors, -1 where there is none yet.
@@ -176,28 +222,24 @@ class Sketches:
                 self._touched.append(codes)
         return self._touched
 
-    def _make_room(self, paths: Codes) -> None:
-        """Add rows for new keys while there is room: general ones first, then by key."""
-        for level in reversed(range(self.levels)):
-            codes = np.unique(paths[:, level])
-            new = sorted(self._names[code] for code in codes[self._row[codes] < 0].tolist())
-            admitted = new[: max(self.max_rows - len(self.folded), 0)]
-            rows = self.folded.add(admitted)
-            self._row[[self._codes[key] for key in admitted]] = rows
+    def _make_room(self, codes: Codes) -> None:
+        """Add rows for new keys while there is room, by key."""
+        new = sorted({self._names[code] for code in codes[self._row[codes] < 0].tolist()})
+        admitted = new[: max(self.max_rows - len(self.folded), 0)]
+        self._row[[self._codes[key] for key in admitted]] = self.folded.add(admitted)
 
-    def _fold_level(self, rows: Rows, counts: NDArray[Any], day: float) -> None:
-        order = np.argsort(rows, kind="stable")
-        order = order[rows[order] >= 0]
-        if len(order) == 0:
+    def _add(self, rows: Rows, counts: NDArray[Any], day: float) -> None:
+        """Add counts to the weights of rows, each of which stands once."""
+        rows, counts = rows[rows >= 0], counts[rows >= 0]
+        if len(rows) == 0:
             return
-        unique, starts = np.unique(rows[order], return_index=True)
-        sums = np.add.reduceat(counts[order].astype(np.uint64), starts, axis=0)
-        kept = np.exp2((self.folded["day"][unique] - day) / self.half_life_days)
-        self.folded["weights"][unique] = self.folded["weights"][unique] * kept[:, None] + sums
-        self.folded["n"][unique] = self.folded["n"][unique] * kept + sums.sum(axis=1)
-        self.folded["day"][unique] = day
-        self.folded["quantiles"][unique] = _quantiles(self.folded["weights"][unique])
-        self.folded.touch(unique)
+        kept = np.exp2((self.folded["day"][rows] - day) / self.half_life_days)
+        weights = self.folded["weights"][rows] * kept[:, None] + counts
+        self.folded["weights"][rows] = weights
+        self.folded["n"][rows] = self.folded["n"][rows] * kept + counts.sum(axis=1)
+        self.folded["day"][rows] = day
+        self.folded["quantiles"][rows] = _quantiles(self.folded["weights"][rows])
+        self.folded.touch(rows)
 
 
 def _quantiles(weights: NDArray[Any]) -> Floats:
