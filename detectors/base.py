@@ -103,8 +103,10 @@ class Core(Protocol[Event]):
     `StateError`.
     """
 
-    clock: float
-    """Seconds since the epoch; -inf before the first event."""
+    @property
+    def clock(self) -> float:
+        """Seconds since the epoch; -inf before the first event."""
+        ...
 
     def observe(self, batch: Batch[Event]) -> list[Output]:
         """Judge and remember events in order; outputs in the order they came to be true."""

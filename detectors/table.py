@@ -122,7 +122,7 @@ class Table:
         return np.fromiter((get(key, -1) for key in keys), np.int64, len(keys))
 
     def add(self, keys: Sequence[str]) -> Rows:
-        """Return the row of each key, made with zeros and None where missing; marks them changed."""
+        """Return the row of each key, made empty where missing; marks them changed."""
         rows = self._upsert(keys)
         self._changed[rows] = True
         return rows
@@ -280,6 +280,7 @@ def unpack(version: int, blob: bytes) -> tuple[dict[str, Any], list[bytes]]:
         raise StateError(f"broken state: {error}") from error
     if (state.format, state.version) != (FORMAT, version):
         raise StateError(
-            f"state of format {state.format}, version {state.version}; known are {FORMAT}, {version}"
+            f"state of format {state.format}, version {state.version}; "
+            f"known are {FORMAT}, {version}"
         )
     return state.scalars, state.tables
