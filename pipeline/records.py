@@ -19,6 +19,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from detectors.events import Complaint, InvalidEvent, TrackingEvent
@@ -85,9 +86,12 @@ def read_complaints(records: Sequence[RawRecord]) -> Chunk[Complaint]:
 class _Reader(Generic[Wire]):
     """Reads one kind of event, fast where the record is plain and strictly where it is not."""
 
-    def __init__(self, event: type[Wire], envelope: cloudevents.Kind) -> None:
+    def __init__(
+        self, event: type[Wire], count_others: Callable[[Wire], int], envelope: cloudevents.Kind
+    ) -> None:
         self._decode: Callable[[bytes | str], Wire] = msgspec.json.Decoder(event).decode
         self._width = len(msgspec.structs.fields(event))
+        self._count_others: Callable[[Wire], int] = count_others
         self._envelope = envelope
 
     def read(self, records: Sequence[RawRecord]) -> Chunk[Wire]:
@@ -117,32 +121,17 @@ class _Reader(Generic[Wire]):
             event = self._decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        if not self._surely_well_formed(value, event):
+        if value.find(_BACKSLASH) >= 0:
+            return None
+        # Without a backslash every string has two quotation marks. A text with no more strings
+        # than the keys and the string values of the fields it has set holds nothing else: an
+        # unknown key, one given twice or one of a null would be a further string.
+        marks = value.count(b'"')
+        fields = self._width - astuple(event).count(None)
+        if marks != 4 * fields - 2 * self._count_others(event) and not _flat(value, marks):
             return None
         arrival = _arrival(event, timestamp_ms)
         return None if arrival is None else (event, arrival)
-
-    def _surely_well_formed(self, value: bytes, event: Wire) -> bool:
-        """Tell whether no key can be doubled and nothing nested, by counting quotation marks.
-
-        Without a backslash every string has two. A text with no more strings than the keys and
-        the string values of the fields it has set holds nothing else: an unknown key, one given
-        twice or one of a null would be a further string. Failing that, a flat object may still
-        have as many strings as its distinct keys and its string values.
-        """
-        if value.find(_BACKSLASH) >= 0:
-            return False
-        marks = value.count(b'"')
-        fields = self._width - msgspec.structs.astuple(event).count(None)
-        if marks == 4 * fields - 2 * _other_than_text(event):
-            return True
-        if value.count(b"{") > 1 or value.find(b"[") >= 0:
-            return False
-        try:
-            found = _decode_any(value)
-        except (msgspec.DecodeError, UnicodeDecodeError):  # e.g. 1e999 in an unknown field
-            return False
-        return marks == 2 * (len(found) + sum([type(x) is str for x in found.values()]))
 
     def strict(self, record: RawRecord) -> tuple[Wire, float]:
         """Return the event and its arrival, or raise `Refused`."""
@@ -173,12 +162,32 @@ class _Reader(Generic[Wire]):
             raise Refused(Reason.NOT_JSON, str(error)) from error
 
 
-def _other_than_text(event: TrackingEvent | Complaint) -> int:
+def _others_in_scan(event: TrackingEvent) -> int:
     """Count the fields that are set and not written as a JSON string."""
-    others = 0 if event.schema_version is None else isinstance(event.schema_version, int)
-    if isinstance(event, TrackingEvent):
-        others += (event.declared_value_minor is not None) + (event.fragile is not None)
-    return others
+    return (
+        (event.declared_value_minor is not None)
+        + (event.fragile is not None)
+        + isinstance(event.schema_version, int)
+    )
+
+
+def _others_in_complaint(event: Complaint) -> int:
+    """Count the fields that are set and not written as a JSON string."""
+    return isinstance(event.schema_version, int)
+
+
+def _flat(value: bytes, marks: int) -> bool:
+    """Tell whether a text without backslashes is one object without containers or doubled keys.
+
+    Then it has as many strings as it has distinct keys and string values.
+    """
+    if value.count(b"{") > 1 or value.find(b"[") >= 0:
+        return False
+    try:
+        found = _decode_any(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # e.g. 1e999 in an unknown field
+        return False
+    return marks == 2 * (len(found) + sum([type(x) is str for x in found.values()]))
 
 
 def _refusal(error: msgspec.ValidationError) -> Refused:
@@ -204,13 +213,12 @@ def _arrival(event: TrackingEvent | Complaint, timestamp_ms: int) -> float | Non
         arrival = timestamp_ms / 1000
     else:
         arrival = occurred
-    if not _possible(arrival):
+    if not EARLIEST_SECONDS <= arrival < LATEST_SECONDS:
         return None
     if not -MAX_BEHIND_SECONDS <= occurred - arrival <= MAX_AHEAD_SECONDS:
         return None
-    if isinstance(event, TrackingEvent) and event.promised_at is not None:
-        return arrival if _possible(event.promised_at.timestamp()) else None
-    return arrival
+    promised = event.promised_at if isinstance(event, TrackingEvent) else None
+    return arrival if promised is None or _possible(promised.timestamp()) else None
 
 
 def _possible(seconds: float) -> bool:
@@ -256,5 +264,5 @@ def _ahead(name: str, seconds: float, other: str, limit: float) -> Refused:
 
 _BACKSLASH: Final = ord("\\")
 _decode_any: Final = msgspec.json.Decoder(dict[str, object]).decode
-_TRACKING: Final = _Reader(TrackingEvent, cloudevents.TRACKING)
-_COMPLAINTS: Final = _Reader(Complaint, cloudevents.COMPLAINTS)
+_TRACKING: Final = _Reader(TrackingEvent, _others_in_scan, cloudevents.TRACKING)
+_COMPLAINTS: Final = _Reader(Complaint, _others_in_complaint, cloudevents.COMPLAINTS)
