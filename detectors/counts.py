@@ -27,6 +27,8 @@ SEPARATOR: Final = "\x1f"
 POOL: Final = ""
 _OWN: Final = ("hour", "day")
 """The shapes a series may bend its own way."""
+_SETTLED: Final = {"hour": DAY, "day": 2 * DAY, "week": 14 * DAY}
+"""How old a series is before it teaches a shape: earlier its level would be mistaken for one."""
 
 
 class Expectation(NamedTuple):
@@ -137,9 +139,9 @@ class SeasonalCounts(base.Regressor):
         rows = self.series.find(keys)
         if (rows < 0).any():
             fresh = sorted({key for key, row in zip(keys, rows, strict=True) if row < 0})
-            self.series["first"][self.series.add(fresh)] = bucket
-            self.series["last"][self.series.find(fresh)] = bucket - self.bucket_seconds
-            self.series["active"][self.series.find(fresh)] = bucket
+            new = self.series.add(fresh)
+            self.series["first"][new] = self.series["active"][new] = bucket
+            self.series["last"][new] = bucket - self.bucket_seconds
             rows = self.series.find(keys)
         if not len(self.pool):
             self.pool.add([POOL])
@@ -180,8 +182,7 @@ class SeasonalCounts(base.Regressor):
         mean, _, doubt = self.predict_many(rows, bucket)
         self._learn_spread(rows, counts, mean, doubt, trust)
         factor = self._shape(rows, slots)
-        settled = trust * (series["last"][rows] - series["first"][rows] >= DAY)
-        self._learn_shape(rows, slots, counts * settled, mean * settled)
+        self._learn_shape(rows, slots, counts, trust)
         keep = self._keep_level
         series["sum"][rows] = keep * series["sum"][rows] + trust * counts
         series["exposure"][rows] = keep * series["exposure"][rows] + trust * factor
@@ -264,22 +265,29 @@ class SeasonalCounts(base.Regressor):
                 shape = shape * self._own(rows, name, slot)
         return shape
 
-    def _learn_shape(self, rows: Rows, slots: Slots, counts: Floats, due: Floats) -> None:
-        """Compare what came with what each factor would have had to explain alone."""
+    def _learn_shape(self, rows: Rows, slots: Slots, counts: Floats, trust: Floats) -> None:
+        """Compare what came with what each factor would have had to explain alone.
+
+        One after the other, each with the factors before it already moved, or they would all
+        answer for the same difference.
+        """
         (pool,) = self.pool.rows()
+        age = self.series["last"][rows] - self.series["first"][rows]
         for name in self._shapes:
             slot, keep = getattr(slots, name), self._keep_shape[name]
-            without = float(due.sum()) / self._pooled(name, slot)
-            own = due / self._own(rows, name, slot) if name in _OWN else due
-            for column, pooled, single in (
-                ("seen", float(counts.sum()), counts),
-                ("due", without, own),
-            ):
+            believed = np.where(age >= _SETTLED[name], trust, 0.0)
+            came, due = counts * believed, self._level(rows) * self._shape(rows, slots) * believed
+            total = float(due.sum()) / self._pooled(name, slot)
+            for column, value in (("seen", float(came.sum())), ("due", total)):
                 cells = self.pool[f"{name}_{column}"]
-                cells[pool, slot] = keep * cells[pool, slot] + pooled
-                if name in _OWN:
-                    cells = self.series[f"{name}_{column}"]
-                    cells[rows, slot] = keep * cells[rows, slot] + single
+                cells[pool, slot] = keep * cells[pool, slot] + value
+            if name not in _OWN:
+                continue
+            due = self._level(rows) * self._shape(rows, slots) * believed
+            due /= self._own(rows, name, slot)
+            for column, values in (("seen", came), ("due", due)):
+                cells = self.series[f"{name}_{column}"]
+                cells[rows, slot] = keep * cells[rows, slot] + values
 
     def _spread(self, rows: Rows) -> Floats:
         (pool,) = self.pool.rows()

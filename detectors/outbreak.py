@@ -19,6 +19,8 @@ from detectors.table import Table
 MONTH_DAYS: Final = 30
 ROBUST_Z: Final = 2.8
 """From this tail on (one in 400) a bucket is believed less the more surprising it is."""
+TRUNCATED: Final = 1.1
+"""A dispersion learned from windows below `ROBUST_Z` misses about a tenth: what was above."""
 _TINY: Final = 1e-300
 
 
@@ -269,7 +271,8 @@ class OutbreakScan(base.AnomalyDetector):
         (pool,) = self.pool.add([POOL])
         squares, weight = self.pool["squares"][pool], self.pool["weight"][pool]
         columns = [
-            shrunk_dispersion(
+            TRUNCATED
+            * shrunk_dispersion(
                 np.where(known, self.scan["squares"][rows], 0)[:, place],
                 np.where(known, self.scan["weight"][rows], 0)[:, place],
                 float(squares[place]),
@@ -284,7 +287,7 @@ class OutbreakScan(base.AnomalyDetector):
         """Fold squared residuals of windows that are no outbreak."""
         rows = self.scan.add(keys)
         expected, z = verdict.expected, verdict.z
-        calm = verdict.ready[:, None] & (z < 3.5)
+        calm = (verdict.ready & (z.max(axis=1) < ROBUST_Z))[:, None]
         weight = np.where(calm, np.minimum(expected / 0.5, 1.0), 0.0)
         spread = self._spread(keys)
         doubtful = 1 + expected * doubt[:, None] / spread

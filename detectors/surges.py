@@ -240,8 +240,8 @@ def common_factors(verdict: Judgement, regions: Sequence[str]) -> Floats:
     if len(names) < MIN_REGIONS:
         return factors
     for column in range(len(factors)):
-        observed: Floats = np.bincount(group, verdict.observed[verdict.ready, column])
-        expected: Floats = np.bincount(group, verdict.expected[verdict.ready, column])
+        observed = np.bincount(group, verdict.observed[verdict.ready, column]).astype(float)
+        expected = np.bincount(group, verdict.expected[verdict.ready, column]).astype(float)
         factor = weighted_median(observed / expected, expected)
         error = 1.25 / np.sqrt(expected.sum())
         if factor > 1 + max(COMMON_BEYOND, 2 * error):

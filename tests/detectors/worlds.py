@@ -1,6 +1,7 @@
 """Small worlds of counts for tests: sources that tell what they counted minute by minute."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,9 @@ REGIONS = ("Zhejiang", "Hubei", "Hunan", "Anhui", "Fujian")
 Rate = Callable[[int, str], float]
 
 
-def flow(**parameters: object) -> FlowCore:
+def flow(**parameters: Any) -> FlowCore:
     """Return a core of four sources."""
-    return FlowCore(sources=SOURCES, config_version="test", **parameters)  # type: ignore[arg-type]
+    return FlowCore(sources=SOURCES, config_version="test", **parameters)
 
 
 def day_shape(hour: int) -> float:
