@@ -13,8 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+)
 
 from pipeline.settings import Kafka
 from pipeline.statelog import MAX_MESSAGE_BYTES
@@ -122,6 +127,14 @@ def check(kafka: Kafka) -> list[Problem]:
     for spec in present:
         problems += _wrong_settings(kafka, spec, reported.get(spec.name, {}))
     return problems
+
+
+def ends(kafka: Kafka, name: str) -> list[int]:
+    """Return the offset after the last record of each partition of a topic, by its short name."""
+    admin = _admin(kafka)
+    tps = [TopicPartition(kafka.topic(name), number) for number in range(kafka.partitions)]
+    futures = admin.list_offsets({tp: OffsetSpec.latest() for tp in tps})
+    return [future.result().offset for future in futures.values()]
 
 
 def _wait_until_known(admin: AdminClient, kafka: Kafka, names: list[str]) -> None:
