@@ -64,7 +64,8 @@ def open_recording(path: Path) -> BinaryIO:
     start = raw.read(4)
     raw.seek(0)
     if start.startswith(_GZIP):
-        return cast(BinaryIO, gzip.open(raw, "rb"))
+        raw.close()  # a GzipFile would leave a file it was given open
+        return cast(BinaryIO, gzip.open(path, "rb"))
     if start == _ZSTD:
         reader = zstandard.ZstdDecompressor().stream_reader(
             raw, read_across_frames=True, closefd=True

@@ -55,7 +55,7 @@ class Replay:
     partitions
         As many as the topics have if decisions are to equal the worker's.
     chunk
-        How many records of a partition are judged at once.
+        How many records of a partition are judged at once, about.
     """
 
     def __init__(self, config: Config, partitions: int, chunk: int = CHUNK) -> None:
@@ -69,10 +69,11 @@ class Replay:
         self._partition_of: dict[Input, dict[bytes | None, int]] = {
             source: {None: 0} for source in self._waiting
         }
+        self._unjudged = 0
         self._result = Replayed()
 
     def feed(self, source: Input, lines: Sequence[Line]) -> None:
-        """Take lines of one input; whole chunks of them are judged."""
+        """Take lines of one input; they are judged when there are enough for a chunk each."""
         known, offsets = self._partition_of[source], self._offsets[source]
         waiting, partitions = self._waiting[source], len(self._tasks)
         for key, value, _, _, headers in lines:
@@ -82,15 +83,13 @@ class Replay:
             waiting[place].append(RawRecord(key, value, offsets[place], 0, headers))
             offsets[place] += 1
         self._result.records[source] += len(lines)
-        for place, records in enumerate(waiting):
-            if len(records) >= self._chunk:
-                self._absorb(source, place)
+        self._unjudged += len(lines)
+        if self._unjudged >= self._chunk * partitions:
+            self._judge()
 
     def finish(self) -> Replayed:
         """Judge what is left, let time come to the largest arrival, and return everything."""
-        for source in (Input.TRACKING, Input.COMPLAINTS):
-            for place in range(len(self._tasks)):
-                self._absorb(source, place)
+        self._judge()
         clocks = [
             task.clock(source)
             for task in self._tasks
@@ -105,6 +104,13 @@ class Replay:
         result.parcels = len(self._partition_of[Input.TRACKING]) - 1
         result.decisions.sort(key=lambda each: (each.decided_at, each.decision_id))
         return result
+
+    def _judge(self) -> None:
+        """Judge all that waits, of both inputs, so that neither source falls far behind."""
+        self._unjudged = 0
+        for source in (Input.TRACKING, Input.COMPLAINTS):
+            for place in range(len(self._tasks)):
+                self._absorb(source, place)
 
     def _advance(self, now: float) -> None:
         for source in (Input.TRACKING, Input.COMPLAINTS):
