@@ -55,12 +55,12 @@ class Deadlines:
         self._turn(int(limit // _BUCKET_SECONDS), due)
         if not self._near:
             return np.empty(0, np.int64)
-        near = np.unique(np.concatenate(self._near))
+        near = np.concatenate(self._near)
         when = due[near]
         now = when <= limit
         later = ~now & (when < (self._hour + 1) * _BUCKET_SECONDS)
         self._near = [near[later]] if later.any() else []
-        return near[now]
+        return np.unique(near[now]) if now.any() else np.empty(0, np.int64)
 
     def _turn(self, hour: int, due: Due) -> None:
         if hour <= self._hour:

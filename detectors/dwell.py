@@ -93,7 +93,7 @@ class DwellModel(base.SupervisedAnomalyDetector):
     def __init__(
         self,
         probability: float = 0.001,
-        guard: float = 1.0,
+        guard: float = 1.25,
         half_life_days: float = 30.0,
         min_observations: int = 50,
         max_segments: int = 50_000,

@@ -136,12 +136,15 @@ class ParcelTable:
     def move(self, rows: Rows, events: Sequence[TrackingEvent]) -> None:
         """Note where each parcel moved to."""
         facility, region = self.table.text("facility"), self.table.text("region")
-        share = self._share
+        if len(self._shared) > _MOST_SHARED:
+            self._shared.clear()
+        share = self._shared.setdefault
         for row, event in zip(rows.tolist(), events, strict=True):
             name = event.facility
-            facility[row] = name if name is None else share(name)
-            if event.region is not None:
-                region[row] = share(event.region)
+            facility[row] = name if name is None else share(name, name)
+            name = event.region
+            if name is not None:
+                region[row] = share(name, name)
 
     def remember(self, row: int, event: TrackingEvent, *, overwrite: bool) -> None:
         """Take the context an event brings; a late one fills gaps only."""

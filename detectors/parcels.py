@@ -181,7 +181,7 @@ class ParcelsCore:
         config_version: str,
         epoch_seconds: int = 3600,
         probability: float = 0.001,
-        guard: float = 1.0,
+        guard: float = 1.25,
         half_life_days: float = 30.0,
         min_observations: int = 50,
         max_segments: int = 50_000,
@@ -191,7 +191,7 @@ class ParcelsCore:
         expire_days: float = 60.0,
         retention_days: float = 45.0,
         recycle_days: float = 30.0,
-        least_attempted_share: float = 0.98,
+        least_attempted_share: float = 0.99,
         soonest_probability: float = 0.0001,
         allowed_lateness_seconds: int = HOUR_SECONDS,
         max_parcels: int = 2_000_000,
@@ -349,21 +349,23 @@ class ParcelsCore:
         while len(self._parcels.lanes) * _STAGES > len(self._code_of):
             more = np.full_like(self._code_of, -1)
             self._code_of = np.concatenate([self._code_of, more])
-        codes = self._code_of[wanted]
-        for new in np.unique(wanted[codes < 0]).tolist():
-            carrier, name = self._parcels.lanes[new // _STAGES]
-            self._code_of[new] = self._dwell.code(carrier, name, _stage_name(new % _STAGES))
-        known: Index = self._code_of[wanted]
-        return known
+        codes: Index = self._code_of[wanted]
+        if (codes < 0).any():
+            for new in np.unique(wanted[codes < 0]).tolist():
+                carrier, name = self._parcels.lanes[new // _STAGES]
+                self._code_of[new] = self._dwell.code(carrier, name, _stage_name(new % _STAGES))
+            codes = self._code_of[wanted]
+        return codes
 
     def _lag_codes(self, carrier: Index) -> Index:
         while len(self._parcels.carriers) > len(self._lag_of):
             self._lag_of = np.concatenate([self._lag_of, np.full_like(self._lag_of, -1)])
-        codes = self._lag_of[carrier]
-        for new in np.unique(carrier[codes < 0]).tolist():
-            self._lag_of[new] = self._lag.code(self._parcels.carriers[new])
-        known: Index = self._lag_of[carrier]
-        return known
+        codes: Index = self._lag_of[carrier]
+        if (codes < 0).any():
+            for new in np.unique(carrier[codes < 0]).tolist():
+                self._lag_of[new] = self._lag.code(self._parcels.carriers[new])
+            codes = self._lag_of[carrier]
+        return codes
 
     def _lags(self, carrier: Index) -> Seconds:
         """Return how late each carrier reports, seconds; 0 while unknown."""

@@ -8,7 +8,7 @@ from detectors.table import Table
 
 _SEPARATOR: Final = "\x1f"
 
-_Key = tuple[int, str, str, int, int]
+_Key = tuple[int, Metric, str, int, int]
 """Minute seen, metric, series, bucket, late_at."""
 
 
@@ -37,7 +37,7 @@ class PartialCounts:
         count: int = 1,
     ) -> None:
         """Count something seen in a minute of the clock."""
-        key = (minute, metric.value, series, bucket, late_at)
+        key = (minute, metric, series, bucket, late_at)
         self._cells[key] = self._cells.get(key, 0) + count
 
     def flush(self, minutes: Iterable[int]) -> list[Counts]:
@@ -71,7 +71,7 @@ class PartialCounts:
         self._cells = {}
         for row in self.table.rows().tolist():
             minute, metric, series, bucket, late_at = self.table.key(row).split(_SEPARATOR)
-            key = (int(minute), metric, series, int(bucket), int(late_at))
+            key = (int(minute), Metric(metric), series, int(bucket), int(late_at))
             self._cells[key] = int(counts[row])
 
 
@@ -82,11 +82,10 @@ def minute_of(seconds: float) -> int:
 
 def _merged(items: Iterable[tuple[_Key, int]]) -> tuple[Cell, ...]:
     """Sum cells that differ in their minute only."""
-    sums: dict[tuple[str, str, int, int], int] = {}
+    sums: dict[tuple[Metric, str, int, int], int] = {}
     for (_, metric, series, bucket, late_at), count in items:
         cell = (metric, series, bucket, late_at)
         sums[cell] = sums.get(cell, 0) + count
     return tuple(
-        Cell(Metric(cell[0]), cell[1], cell[2], count, cell[3])
-        for cell, count in sorted(sums.items())
+        Cell(cell[0], cell[1], cell[2], count, cell[3]) for cell, count in sorted(sums.items())
     )
