@@ -39,7 +39,7 @@ class ParcelsConfig(Section):
     probability: Share = 0.001
     """Chance that a usual dwell is called a stall. Smaller: fewer and later flags. A parcel has six
     to ten dwells."""
-    guard: Annotated[float, Field(gt=0, le=100)] = 1.0
+    guard: Annotated[float, Field(gt=0, le=100)] = 1.25
     """A silence is no stall before so many times the 99th percentile seen."""
     half_life_days: Days = 30.0
     """After so many days an observation counts half. Shorter follows changes sooner."""
@@ -59,7 +59,7 @@ class ParcelsConfig(Section):
     """A parcel is remembered for so long after the end of its life."""
     recycle_days: Days = 30.0
     """A label made so long after the end of a parcel's life is another parcel's."""
-    least_attempted_share: Share = 0.98
+    least_attempted_share: Share = 0.99
     """A delivery that was never out for delivery is abnormal where at least this share was."""
     soonest_probability: Share = 0.0001
     """A delivery is implausibly soon when so small a share of a lane's is sooner."""
