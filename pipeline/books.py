@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -50,19 +50,27 @@ class Cache(msgspec.Struct, frozen=True):
     budgets: dict[str, tuple[int, int]]
 
 
-async def read_cache(client: "Redis[Any]", prefix: str) -> Cache:
+async def read_cache(client: Redis, prefix: str) -> Cache:
     """Read all of Redis that is about money."""
     first = key_prefix(prefix)
-    states = await client.hgetall(f"{first}:remedies")
+    states = _texts(await client.hgetall(f"{first}:remedies"))
     budgets = {}
     async for key in client.scan_iter(match=f"{first}:budget:*", count=_SCAN):
-        fields = await client.hgetall(key)
-        scope = key.decode().removeprefix(f"{first}:budget:")
-        budgets[scope] = (_sum(fields, b"r/"), _sum(fields, b"s/"))
-    return Cache({key.decode(): state.decode() for key, state in states.items()}, budgets)
+        fields = _texts(await client.hgetall(key))
+        scope = _text(key).removeprefix(f"{first}:budget:")
+        budgets[scope] = (_sum(fields, "r/"), _sum(fields, "s/"))
+    return Cache(states, budgets)
 
 
-def _sum(fields: Mapping[bytes, bytes], kind: bytes) -> int:
+def _texts(fields: Mapping[bytes | str, bytes | str]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in fields.items()}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _sum(fields: Mapping[str, str], kind: str) -> int:
     return sum(int(minor) for name, minor in fields.items() if name.startswith(kind))
 
 
@@ -163,7 +171,7 @@ def books_command(
 
 
 async def _cache(settings: Settings) -> Cache:
-    client: Redis[Any] = Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=10)
+    client: Redis = Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=10)
     try:
         return await read_cache(client, settings.redis.prefix)
     finally:

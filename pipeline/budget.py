@@ -223,7 +223,7 @@ class RedisReservations:
 
     def __init__(
         self,
-        redis: "Redis[Any]",
+        redis: Redis,
         prefix: str,
         *,
         partition: int,

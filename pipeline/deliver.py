@@ -268,7 +268,7 @@ class Delivery:
 
 def _connect(settings: Settings, consumer: Consumer, step: Callable[[Step], None]) -> Outside:
     """Make clients; none of them connects before it is used."""
-    redis: Redis[Any] = Redis.from_url(
+    redis: Redis = Redis.from_url(
         settings.redis.url.get_secret_value(),
         socket_timeout=_REDIS_SECONDS,
         socket_connect_timeout=_REDIS_SECONDS,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import msgspec
@@ -44,7 +44,7 @@ class Outside:
     """What a lane talks to."""
 
     consumer: Consumer
-    redis: "Redis[Any]"
+    redis: Redis
     coupons: Sink
     notifications: Sink
     alerts: Sink

@@ -118,9 +118,10 @@ def encode_entry(entry: Entry) -> bytes:
 def decode_entry(value: bytes) -> Entry:
     """Read a record's value; raises `BrokenLedger`."""
     try:
-        return _DECODER.decode(value)
+        entry: Entry = _DECODER.decode(value)
     except msgspec.MsgspecError as error:
         raise BrokenLedger(f"an entry cannot be read: {error}") from error
+    return entry
 
 
 def key_of(entry: Entry) -> bytes:

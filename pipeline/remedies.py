@@ -135,4 +135,5 @@ def encode_wish(wish: Wish) -> bytes:
 
 def decode_wish(value: bytes) -> Wish:
     """Read a record's value; raises `msgspec.MsgspecError`."""
-    return _DECODER.decode(value)
+    wish: Wish = _DECODER.decode(value)
+    return wish

@@ -19,23 +19,24 @@ def _killed(child: Child) -> None:
     child.stop()
 
 
-@pytest.mark.parametrize("step", list(Step))
+@pytest.mark.timeout(400)
 def test_killed_at_every_step(
-    step: Step, tmp_path: Path, broker: Broker, redis_server: RedisServer, name: str
+    tmp_path: Path, broker: Broker, redis_server: RedisServer, name: str
 ) -> None:
-    """After SIGKILL at this step, twice, each stall has one coupon and the books balance."""
+    """After SIGKILL at each step in turn, each stall has one coupon and the books balance."""
     flaky = ("--before", "0.1", "--after", "0.1", "--seed", "7")
-    with delivering(tmp_path, broker.bootstrap, redis_server.url, name, *flaky) as parts:
-        parts.decide(*(stall(number) for number in range(30)))
-        for nth in ("1", "3"):
-            victim = parts.process(FOREWARN_TEST_KILL_AFTER=f"{step}:{nth}").start()
-            _killed(victim)
-            parts.decide(*(stall(number) for number in range(int(nth) * 30, int(nth) * 30 + 10)))
+    small = {"FOREWARN_DELIVER__BATCH": "4"}
+    with delivering(tmp_path, broker.bootstrap, redis_server.url, name, *flaky, **small) as parts:
+        for number, step in enumerate(Step):
+            parts.decide(*(stall(20 * number + one) for one in range(20)))
+            _killed(parts.process(FOREWARN_TEST_KILL_AFTER=f"{step}:{1 + number % 3}").start())
+        stalls = 20 * len(Step)
         with parts.process():
-            states = parts.wait_for(50)
+            states = parts.wait_for(stalls)
             assert set(states.values()) == {"issued"}
             assert asyncio.run(parts.differences()) == []
-        assert len(parts.given()) == 50
+        assert len(parts.given()) == stalls
+        assert len(parts.given("notifications")) == stalls
 
 
 def test_redis_forgets(tmp_path: Path, broker: Broker, own_redis: RedisServer, name: str) -> None:

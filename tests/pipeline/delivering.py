@@ -143,7 +143,7 @@ class Delivering:
 
     async def differences(self) -> list[Difference]:
         """What ledger, Redis and provider do not agree on."""
-        client: Redis[Any] = Redis.from_url(self.redis_url)
+        client: Redis = Redis.from_url(self.redis_url)
         try:
             cache = await read_cache(client, self.kafka.prefix)
         finally:
