@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -133,7 +133,8 @@ def ends(kafka: Kafka, name: str) -> list[int]:
     """Return the offset after the last record of each partition of a topic, by its short name."""
     admin = _admin(kafka)
     tps = [TopicPartition(kafka.topic(name), number) for number in range(kafka.partitions)]
-    futures = admin.list_offsets({tp: OffsetSpec.latest() for tp in tps})
+    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    futures = admin.list_offsets(dict.fromkeys(tps, latest))
     return [future.result().offset for future in futures.values()]
 
 
