@@ -119,13 +119,13 @@ def known_keys(model: type[BaseModel], location: Location) -> list[str]:
         if here is None:
             return []
         if isinstance(part, str) and part in here.model_fields:
-            here = _model_in(here.model_fields[part].annotation)
+            here = model_in(here.model_fields[part].annotation)
     return list(here.model_fields) if here else []
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
+def model_in(annotation: object) -> type[BaseModel] | None:
     """Return the first model inside an annotation such as `list[Rule] | None`."""
     arguments = typing.get_args(annotation)
     if not arguments and isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in arguments if (found := _model_in(part))), None)
+    return next((found for part in arguments if (found := model_in(part))), None)

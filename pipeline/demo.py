@@ -21,7 +21,7 @@ from rich.console import Console
 
 from configs.load import Config, load_config
 from pipeline import demo_books
-from pipeline.demo_parts import IDLE_SECONDS, Parts, get, running
+from pipeline.demo_parts import IDLE_SECONDS, PARTITIONS, Parts, get, running
 from pipeline.demo_summary import Summary, render, summarise
 from pipeline.demo_view import Frame, View, viewing
 from pipeline.demo_watch import Watch, WorkerState, read_metrics
@@ -287,5 +287,5 @@ def _tell(summary: Summary, folder: Path) -> None:
         f"\nEverything is in {folder}/. Where to look next:\n"
         f"  forewarn explain {summary.example or 'PARCEL'} {options}\n"
         f"  forewarn replay --tracking {files['tracking']} --complaints {files['complaints']} "
-        f"--truth {folder / 'truth.ndjson'} --decisions replayed.ndjson"
+        f"--truth {folder / 'truth.ndjson'} --partitions {PARTITIONS} --decisions replayed.ndjson"
     )

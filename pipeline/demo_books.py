@@ -21,7 +21,7 @@ def compare(parts: Parts) -> list[str]:
 
 
 async def _cache(settings: Settings) -> Cache:
-    client: Redis[bytes] = Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=10)
+    client: Redis = Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=10)
     try:
         return await read_cache(client, settings.redis.prefix)
     finally:

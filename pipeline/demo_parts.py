@@ -22,6 +22,7 @@ from pipeline.processes import Child, free_port
 from pipeline.settings import Settings, variable
 
 IDLE_SECONDS: Final = 2.0
+PARTITIONS: Final = 2
 _START_SECONDS: Final = 60.0
 
 
@@ -88,7 +89,7 @@ def _environment(
         variable(("kafka", "brokers")): broker,
         variable(("kafka", "prefix")): "forewarn",
         variable(("kafka", "group")): "forewarn-demo",
-        variable(("kafka", "partitions")): "4",
+        variable(("kafka", "partitions")): str(PARTITIONS),
         variable(("kafka", "replication")): "1",
         variable(("redis", "url")): redis,
         variable(("clock",)): "data",
