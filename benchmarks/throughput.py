@@ -6,7 +6,7 @@ and decisions in transactions. The agent counts scans a parcel in a table. Rates
 between two looks at progress, from a tenth of the events on to the end, so starting up does not
 count; the agent, being slow, is stopped after some seconds.
 
-    python -m benchmarks.throughput [--parcels 60000] [--days 7] [--rounds 3] [--brokers HOST:PORT]
+    python -m benchmarks.throughput [--parcels 200000] [--days 2] [--rounds 3] [--brokers HOST:PORT]
 """
 
 import argparse
@@ -164,8 +164,8 @@ def _report(ours: list[Rate], theirs: list[Rate]) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Events a second beside a stock Faust agent.")
-    parser.add_argument("--parcels", type=int, default=60_000)
-    parser.add_argument("--days", type=int, default=7)
+    parser.add_argument("--parcels", type=int, default=200_000)
+    parser.add_argument("--days", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--brokers", help="a Kafka that runs already")
