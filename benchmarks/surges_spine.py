@@ -26,6 +26,10 @@ DAY, HOUR = 86_400, 3600
 REGIONS, CATEGORIES = 24, ("logistics", "order", "product", "service")
 LEARNING_DAYS = 60
 PROMOTION_DAYS = (120, 121)
+HOURS = np.array(
+    [2, 1, 1, 1, 1, 2, 4, 6, 9, 11, 11, 10, 8, 9, 10, 10, 9, 8, 8, 9, 10, 9, 6, 4], np.float64
+)
+KINDS = ["log-normal", "log-normal", "step", "ramp", "spike"]
 
 
 class Surge(NamedTuple):
@@ -67,10 +71,17 @@ def shapes(chance: np.random.Generator, kind: str) -> NDArray[np.float64]:
         return np.full(14 * 24, 1 / (14 * 24))
     if kind == "ramp":
         rising = np.arange(1, 21 * 24 + 1, dtype=float)
-        return rising / rising.sum()
+        return np.asarray(rising / rising.sum())
     days = chance.lognormal(0, 0.5, 4000) * 2.5
     share = np.histogram(days, bins=10 * 24, range=(0, 10))[0].astype(float)
-    return share / share.sum()
+    log_normal: NDArray[np.float64] = share / share.sum()
+    return log_normal
+
+
+def meet(one: Surge, other: Surge) -> bool:
+    """Tell whether two surges share a series within five days."""
+    apart = one.stop + 5 < other.start or other.stop + 5 < one.start
+    return not apart and bool(set(one.series) & set(other.series))
 
 
 def make(seed: int, days: int) -> World:
@@ -88,30 +99,19 @@ def make(seed: int, days: int) -> World:
     promotion = np.where(np.isin(day, PROMOTION_DAYS), 1.7, 1.0)
     mean = level[:, None] * wave * drift * week * promotion
     spread = chance.uniform(1, 3, len(level))[:, None]
-    hours = np.array(
-        [2, 1, 1, 1, 1, 2, 4, 6, 9, 11, 11, 10, 8, 9, 10, 10, 9, 8, 8, 9, 10, 9, 6, 4.0]
-    )
     noisy = chance.gamma(mean / (spread - 1), spread - 1)
-    counts = chance.poisson(noisy[:, :, None] * (hours / hours.sum())).reshape(len(level), -1)
-    planted = []
+    counts = chance.poisson(noisy[:, :, None] * (HOURS / HOURS.sum())).reshape(len(level), -1)
+    planted: list[Surge] = []
     for _ in range(20):
-        r, kind = (
-            int(chance.integers(REGIONS)),
-            str(chance.choice(["log", "log", "step", "ramp", "spike"])),
-        )
-        leaf = chance.random() < 0.6
-        series = (
-            (r * 4 + int(chance.choice(4, p=category)),) if leaf else tuple(range(r * 4, r * 4 + 4))
-        )
+        whole = 4 * int(chance.integers(REGIONS)) + np.arange(4)
+        leaf = whole[[int(chance.choice(4, p=category))]]
+        kind = str(chance.choice(KINDS))
+        series = tuple((leaf if chance.random() < 0.6 else whole).tolist())
         k = float(chance.choice([2, 3, 5]))
         start = float(chance.uniform(LEARNING_DAYS, days - 22))
         shape = shapes(chance, kind)
-        if any(
-            set(series) & set(s.series)
-            and s.start - 5 < start + len(shape) / 24
-            and start < s.stop + 5
-            for s in planted
-        ):
+        surge = Surge(series, start, start + len(shape) / 24, k)
+        if any(meet(surge, other) for other in planted):
             continue
         first = int(start * 24)
         for s in series:
@@ -119,7 +119,7 @@ def make(seed: int, days: int) -> World:
             size = deviation * (k * 7 if kind != "spike" else 3 + k) / np.sqrt(len(series))
             extra = chance.poisson(size * shape)
             counts[s, first : first + len(extra)] += extra
-        planted.append(Surge(series, start, start + len(shape) / 24, k))
+        planted.append(surge)
     return World(names, counts, planted)
 
 

@@ -27,6 +27,8 @@ SEPARATOR: Final = "\x1f"
 POOL: Final = ""
 _OWN: Final = ("hour", "day")
 """The shapes a series may bend its own way."""
+_PRIOR: Final = {"hour": 20.0, "day": 20.0, "week": 300.0}
+"""Pooled counts that a slot needs to have half its own way; few differ beyond hour and day."""
 _SETTLED: Final = {"hour": DAY, "day": 2 * DAY, "week": 14 * DAY}
 """How old a series is before it teaches a shape: earlier its level would be mistaken for one."""
 
@@ -248,7 +250,9 @@ class SeasonalCounts(base.Regressor):
     def _pooled(self, name: str, slot: int) -> float:
         """Return a pooled factor; those of all slots have mean 1."""
         (row,) = self.pool.rows()
-        factors = _factor(self.pool[f"{name}_seen"][row], self.pool[f"{name}_due"][row], 10.0)
+        factors = _factor(
+            self.pool[f"{name}_seen"][row], self.pool[f"{name}_due"][row], _PRIOR[name]
+        )
         return float(factors[slot] / factors.mean())
 
     def _own(self, rows: Rows, name: str, slot: int) -> Floats:

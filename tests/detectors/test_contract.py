@@ -1,0 +1,48 @@
+"""Every River estimator of `detectors` keeps River's own checks and ours."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from river import base
+
+from detectors.counts import SeasonalCounts
+from detectors.outbreak import OutbreakScan
+from tests.detectors.contract import river_checks
+
+HOURS = 24 * 40
+
+
+def outbreaks() -> list[tuple[dict[str, Any], bool]]:
+    """Forty days of hourly counts with an outbreak in every ninth day, labelled."""
+    chance = np.random.default_rng(5)
+    stream = []
+    for hour in range(HOURS):
+        sick = hour // 24 % 9 == 8
+        count = int(chance.poisson(3 + 3 * (8 <= hour % 24 < 20) + 12 * sick))
+        stream.append(({"series": "Hubei", "bucket": hour * 3600, "count": count}, sick))
+    return stream
+
+
+STREAMS: list[tuple[base.Estimator, list[tuple[dict[str, Any], Any]] | None]] = [
+    (SeasonalCounts(), None),
+    (SeasonalCounts(bucket_seconds=86_400, min_days=14), None),
+    (SeasonalCounts(), [({"series": x["series"]}, x["count"]) for x, _ in outbreaks()]),
+    (OutbreakScan(), outbreaks()),
+    (OutbreakScan(windows=(1, 12), min_days=2), outbreaks()),
+]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=f"{estimator.__class__.__name__}-{place}-{name}-{number}")
+        for place, (estimator, stream) in enumerate(STREAMS)
+        for number, (name, check) in enumerate(river_checks(estimator, stream))
+    ],
+)
+def test_river(check: Callable[[], None]) -> None:
+    """River's generic checks hold."""
+    check()
