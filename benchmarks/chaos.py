@@ -67,7 +67,9 @@ def main() -> int:
     """Run and compare; return the exit code."""
     options = _options()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="forewarn-chaos-")))
+        made = stack.enter_context(tempfile.TemporaryDirectory(prefix="forewarn-chaos-"))
+        folder = options.keep or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
         brokers = options.brokers or stack.enter_context(own_kafka(folder))
         simulation = simulate(options.parcels, options.days, options.seed)
         _console.print(
@@ -215,12 +217,20 @@ def _report(expected: Counter[bytes], calm: Outcome, wild: Outcome) -> int:
         rights.append(not (missing or extra or twice))
         numbers = (wanted.total(), found.total(), missing, extra, twice)
         table.add_row(name, *(f"{number:,}" for number in numbers))
+        _show(name, wanted, found)
     _console.print(table)
     same = calm.state == wild.state
     _console.print(f"final state: {'equal, page by page' if same else 'DIFFERENT'}")
     kills = wild.exits.count(-9)
     _console.print(f"exit codes of the workers: {sorted(wild.exits)} ({kills} killed)")
     return 0 if all(rights) and same else 1
+
+
+def _show(name: str, wanted: Counter[bytes], found: Counter[bytes]) -> None:
+    """Print the first differences in full: where they begin is what one wants to know."""
+    for what, rows in (("missing", wanted - found), ("extra", found - wanted)):
+        for row in sorted(rows, key=lambda each: msgspec.json.decode(each)["decided_at"])[:3]:
+            print(f"{name}, {what}: {row.decode()}")  # noqa: T201
 
 
 def _options() -> argparse.Namespace:
@@ -230,6 +240,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=8, help="half SIGKILL, half SIGSTOP")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--brokers", help="a Kafka that runs already")
+    parser.add_argument("--keep", type=Path, help="folder for logs and files that is kept")
     return parser.parse_args()
 
 
