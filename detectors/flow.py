@@ -97,6 +97,8 @@ class FlowCore:
         self._active: int | None = None
         self._sources = Table("sources", {"through": "i8", "first": "i8"})
         self._pending = Table("pending", {"count": "i8"})
+        self._due: dict[int, set[int]] | None = {}
+        """Waiting rows by the point of the grid they close at; None: to be derived anew."""
         partitions = max(len(self._names) // 2, 1)
         self._surges = SurgeWatch(
             scan=OutbreakScan(
@@ -175,6 +177,7 @@ class FlowCore:
         scalars, blobs = unpack(VERSION, blob)
         for table, part in zip(self._tables(), blobs, strict=True):
             table.load(page, pages, part)
+        self._due = None
         self._stepped, self._active = scalars["stepped"], scalars["active"]
 
     def changes(self) -> bytes:
@@ -186,6 +189,7 @@ class FlowCore:
         scalars, blobs = unpack(VERSION, blob)
         for table, part in zip(self._tables(), blobs, strict=True):
             table.apply(part)
+        self._due = None
         self._stepped, self._active = scalars["stepped"], scalars["active"]
 
     def _tables(self) -> tuple[Table, ...]:
@@ -209,8 +213,13 @@ class FlowCore:
         self._sources["through"][row] = record.through
         self._sources.touch(row)
         taken = [cell for cell in record.cells if self._has_room(cell)]
-        rows = self._pending.add([_key(self._closes(cell), cell) for cell in taken])
-        np.add.at(self._pending["count"], rows, [cell.count for cell in taken])
+        if taken:
+            closes = [self._closes(cell) for cell in taken]
+            rows = self._pending.add([_key(*pair) for pair in zip(closes, taken, strict=True)])
+            np.add.at(self._pending["count"], rows, [cell.count for cell in taken])
+            due = self._waiting()
+            for at, row in zip(closes, rows.tolist(), strict=True):
+                due.setdefault(_grid_point(at), set()).add(row)
         if len(taken) < len(record.cells):
             return [Rejected(index, RejectReason.TOO_MANY_SERIES)]
         return []
@@ -240,9 +249,10 @@ class FlowCore:
             self._active = self._stepped
         if self._stepped + QUARTER > watermark:
             return outputs
-        waiting = self._waiting(watermark)
-        for now in self._grid(watermark, sorted(waiting)):
-            outputs += self._close(now, waiting.get(now, []))
+        last = int(watermark) // QUARTER * QUARTER
+        busy = sorted(at for at in self._waiting() if at <= last)
+        for now in self._grid(watermark, busy):
+            outputs += self._close(now, self._taken(now))
         return outputs
 
     def _grid(self, watermark: float, busy: list[int]) -> Iterable[int]:
@@ -261,19 +271,22 @@ class FlowCore:
             self._stepped = now
             yield now
 
-    def _waiting(self, watermark: float) -> dict[int, list[tuple[str, int]]]:
-        """Take out what closes up to the watermark, by the point of the grid."""
-        due: dict[int, list[tuple[str, int]]] = {}
-        taken = []
-        last = int(watermark) // QUARTER * QUARTER
-        for row in self._pending.rows().tolist():
-            key = self._pending.key(row)
-            closes = -(-int(key.partition(SEPARATOR)[0]) // QUARTER) * QUARTER
-            if closes <= last:
-                due.setdefault(closes, []).append((key, int(self._pending["count"][row])))
-                taken.append(row)
-        self._pending.remove(taken)
-        return due
+    def _waiting(self) -> dict[int, set[int]]:
+        """Return the rows that wait by the point of the grid they close at."""
+        if self._due is None:
+            self._due = {}
+            for row in self._pending.rows().tolist():
+                at = int(self._pending.key(row).partition(SEPARATOR)[0])
+                self._due.setdefault(_grid_point(at), set()).add(row)
+        return self._due
+
+    def _taken(self, now: int) -> list[tuple[str, int]]:
+        """Take out what closes at a point of the grid."""
+        rows = list(self._waiting().pop(now, ()))
+        cells = [(self._pending.key(row), int(self._pending["count"][row])) for row in rows]
+        if rows:
+            self._pending.remove(rows)
+        return cells
 
     def _close(self, now: int, cells: list[tuple[str, int]]) -> list[Decision]:
         by_metric: dict[str, _Bucket] = {metric: {} for metric in Metric}
@@ -300,6 +313,11 @@ class FlowCore:
             if isinstance(decision, SurgeOpened) and decision.category is Category.LOGISTICS:
                 decisions.append(self._backlog.alert_for(decision))
         return decisions
+
+
+def _grid_point(closes: int) -> int:
+    """Return the first point of the grid at or after a time."""
+    return -(-closes // QUARTER) * QUARTER
 
 
 def _key(closes: int, cell: Cell) -> str:
