@@ -164,7 +164,8 @@ def _stalls(stalls: Stalls) -> str:
         (
             f"Median delay {_number(stalls.delay_in_p99)} × the 99th percentile of the dwell; "
             f"{_number(stalls.false_in_1000)} false flags in 1,000 of {stalls.healthy:,} "
-            "healthy parcels."
+            f"healthy parcels; {stalls.false_once_learned:,} of them after the first planted "
+            "trouble, when the detectors had learned."
         ),
     ]
     for cause, (number, flagged) in stalls.victims.items():

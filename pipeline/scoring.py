@@ -60,6 +60,9 @@ class Stalls(msgspec.Struct, frozen=True, kw_only=True):
     """Median delay as a multiple of the 99th percentile of that dwell, in elapsed time."""
     healthy: int
     false_in_1000: float | None
+    false_once_learned: int
+    """False flags of parcels first flagged after the first planted trouble began: before that,
+    detectors are still learning."""
     victims: dict[str, tuple[int, int]]
     """Healthy parcels held up by an outage or hidden by a silent feed, and those flagged."""
     complained: int
@@ -125,6 +128,7 @@ def score_stalls(flags: Times, truths: Sequence[Truth], parcels: int, through: d
     troubled = {t.subject for t in truths if t.subject.startswith("parcel/")}
     healthy = parcels - len(troubled)
     false = sum(subject not in troubled for subject in flags)
+    learned = min((truth.began_at for truth in planted), default=through)
     warned = [
         (truth.complained_at, anyhow.get(truth.subject))
         for truth in judged
@@ -156,6 +160,9 @@ def score_stalls(flags: Times, truths: Sequence[Truth], parcels: int, through: d
         ),
         healthy=healthy,
         false_in_1000=None if not healthy else 1000 * false / healthy,
+        false_once_learned=sum(
+            subject not in troubled and at[0] >= learned for subject, at in flags.items()
+        ),
         victims=_victims(victims, flags),
         complained=len(warned),
         warned_before=len(won),
@@ -210,7 +217,7 @@ def score_feeds(decisions: Sequence[Decision], truths: Sequence[Truth]) -> Hits:
 
 
 def score_repeats(decisions: Sequence[Decision], truths: Sequence[Truth]) -> Hits:
-    """Compare high care with customers who complained of the same within a week."""
+    """Compare high care with customers who complained of the same within two weeks."""
     raised = [d for d in decisions if isinstance(d, CustomerHighCare)]
     planted = [t for t in truths if t.kind is Kind.REPEAT_COMPLAINER]
     return _hits(planted, raised, lambda truth, decision: truth.issue == decision.issue)

@@ -28,7 +28,7 @@ ISSUES = (
 )
 """Category, issue, share of the background."""
 CHANNELS = ("app", "chat", "phone")
-REPEAT_HOURS = 7 * 24.0
+REPEAT_HOURS = 14 * 24.0
 """The same customer and issue within this time is a repeat complainer."""
 _LATE, _NO_MOVEMENT, _NOT_RECEIVED = 0, 1, 2
 _HOURS = np.array(

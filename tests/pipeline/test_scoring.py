@@ -76,7 +76,14 @@ def test_victims_are_no_false_flags() -> None:
     stalls = score_stalls(flags, [victim, _stuck("P")], parcels=102, through=_at(100))
     assert stalls.victims == {"feed_silent": (1, 1)}
     assert (stalls.hits.raised, stalls.hits.false) == (1, 1)
-    assert (stalls.healthy, stalls.false_in_1000) == (100, 10)
+    assert (stalls.healthy, stalls.false_in_1000, stalls.false_once_learned) == (100, 10, 1)
+
+
+def test_false_flags_while_learning_are_told_apart() -> None:
+    """A false flag before the first planted trouble counts, but not among those once learned."""
+    flags = {"parcel/swift/H": [_at(-5), _at(9)]}
+    stalls = score_stalls(flags, [_stuck("P")], parcels=11, through=_at(100))
+    assert (stalls.hits.false, stalls.false_once_learned) == (1, 0)
 
 
 def test_without_truth_flags_are_compared_with_complaints() -> None:
