@@ -230,7 +230,7 @@ def _show(name: str, wanted: Counter[bytes], found: Counter[bytes]) -> None:
     """Print the first differences in full: where they begin is what one wants to know."""
     for what, rows in (("missing", wanted - found), ("extra", found - wanted)):
         for row in sorted(rows, key=lambda each: msgspec.json.decode(each)["decided_at"])[:3]:
-            print(f"{name}, {what}: {row.decode()}")  # noqa: T201
+            print(f"{name}, {what}: {row.decode()}")
 
 
 def _options() -> argparse.Namespace:

@@ -23,9 +23,10 @@ from faust.types import TP
 
 from configs.load import Config, load_config
 from pipeline import metrics, topics, transport
+from pipeline.app import new_app
 from pipeline.clock import Tick
 from pipeline.health import HealthServer, Progress, now
-from pipeline.ownership import CLOCKED, Owned
+from pipeline.ownership import Owned
 from pipeline.positions import together, where_to_start
 from pipeline.settings import Settings
 from pipeline.stops import WorkerFailure, WrongTopics
@@ -73,39 +74,6 @@ def _leave_no_thread(code: int) -> None:
         _log.warning("threads do not end", threads=stuck)
         logging.shutdown()
         os._exit(code)
-
-
-def new_app(settings: Settings) -> transport.App:
-    """Return a Faust app without web server and tables; every timeout is set on purpose."""
-    transport.register()
-    for library in ("faust", "mode"):
-        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
-    kafka = settings.kafka
-    session = kafka.session_timeout_seconds
-    brokers = [f"{transport.SCHEME}://{host.strip()}" for host in kafka.brokers.split(",")]
-    app = transport.App(
-        kafka.group,
-        broker=brokers,
-        store="memory://",
-        autodiscover=False,
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        topic_partitions=kafka.partitions,
-        topic_replication_factor=kafka.replication,
-        broker_max_poll_records=kafka.max_poll_records,
-        broker_session_timeout=session,
-        broker_heartbeat_interval=min(3.0, session / 4),
-        broker_request_timeout=max(kafka.request_timeout_seconds, session + 5),
-        broker_rebalance_timeout=max(60.0, kafka.transaction_timeout_seconds),
-        broker_max_poll_interval=max(300.0, 3 * kafka.transaction_timeout_seconds),
-        broker_commit_interval=2.0,
-        stream_wait_empty=True,
-        stream_recovery_delay=0.0,
-    )
-    app.ticked = frozenset(kafka.topic(source) for source in CLOCKED)
-    app.tick_seconds = settings.tick_seconds
-    return app
 
 
 class Worker:
