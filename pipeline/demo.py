@@ -41,6 +41,9 @@ STREAM_SECONDS: Final = 50.0
 STUCK_SECONDS: Final = 60.0
 _QUIET_SECONDS: Final = 1.5
 _LOOK_SECONDS: Final = 0.2
+_AHEAD: Final = 4000
+"""Events sent and not yet judged at most, so that a slow machine has a slower demo, not another
+one: a coupon for an episode that has long ended is refused."""
 
 
 def demo_command(
@@ -100,6 +103,7 @@ class Demo:
                 self._stream.start()
                 while not self._stream.done():
                     self._look(view, "streaming")
+                    self._stream.judged = self._events()
                 state = self._settle(view)
         finally:
             self._stream.stop()
@@ -185,6 +189,10 @@ class Demo:
             policies.currency,
         )
 
+    def _events(self) -> int:
+        state = self._worker()
+        return self._stream.judged if state is None else state.events
+
     def _worker(self) -> WorkerState | None:
         """Return how far the worker is; None while it is too busy to say."""
         try:
@@ -204,6 +212,8 @@ class _Stream(threading.Thread):
         self._error: Exception | None = None
         self._latest_ms = 0
         self.sent = 0
+        self.judged = 0
+        """How many events the worker has judged; told from outside."""
 
     def run(self) -> None:
         try:
@@ -213,6 +223,8 @@ class _Stream(threading.Thread):
 
     def _records(self) -> Iterator[Outgoing]:
         for record in outgoing(self._simulation, self._settings):
+            while self.sent - self.judged > _AHEAD and not self._stopping.wait(0.05):
+                pass
             if self._stopping.is_set():
                 return
             yield record
