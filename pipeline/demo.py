@@ -67,7 +67,7 @@ def demo_command(
     sends simulated parcels through them. Ends by itself and leaves nothing running.
     """
     console = Console(stderr=True)
-    _prepare(keep)
+    prepare(keep)
     simulation = simulate(parcels, days, seed)
     write_simulation(simulation, keep)
     with _terminated_as_interrupted():
@@ -246,7 +246,7 @@ class _Stream(threading.Thread):
         self._stopping.set()
 
 
-def _prepare(folder: Path) -> None:
+def prepare(folder: Path) -> None:
     """Make the folder; refuse one with things in it that no demo has left there."""
     folder.mkdir(parents=True, exist_ok=True)
     marker = folder / ".forewarn-demo"
