@@ -2,6 +2,9 @@
 
 Every quarter of an hour without a scan adds the logarithm of its chance, which depends on the
 hour, the day and how unevenly the carrier reports; their sum is the chance of the whole silence.
+Quarters are not independent where a carrier uploads in batches and skips some, so the sum is
+divided by how far this carrier's past silences went beyond what such sums should: the mean excess
+over 2 of -log(chance), which is 1 where the model is right.
 """
 
 import math
@@ -9,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.counts import DAY, SEPARATOR, Floats, SeasonalCounts
 from detectors.decisions import (
@@ -20,10 +24,15 @@ from detectors.decisions import (
     instant,
 )
 from detectors.surges import chance
-from detectors.table import Table
+from detectors.table import Rows, Table
 
 MODEL: Final = "feed-silence/1"
 QUARTER: Final = 900
+TAIL: Final = 2.0
+"""Silences of a chance below exp(-2) tell how far to trust the sums."""
+TAIL_PRIOR: Final = 3.0
+TAIL_KEEP: Final = 0.95
+LEARNING_DAYS: Final = 2
 SUSPICIOUS: Final = math.log(0.01)
 """From this chance on zeros teach little: they may not be the carrier's habit."""
 
@@ -69,11 +78,18 @@ class SilenceWatch:
         self.forget_seconds = forget_days * DAY
         self.model = SeasonalCounts(
             bucket_seconds=QUARTER,
-            own_shape_counts=20.0,
+            own_shape_counts=2.0,
             min_days=min_days,
             utc_offset_seconds=utc_offset_seconds,
         )
-        numbers = {"since": "i8", "silent": "i1", "log_chance": "f8", "expected": "f8"}
+        numbers = {
+            "since": "i8",
+            "silent": "i1",
+            "log_chance": "f8",
+            "expected": "f8",
+            "gaps": "f8",
+            "excess": "f8",
+        }
         self.feeds = Table("feeds", numbers, ["decision_id"])
 
     @property
@@ -99,8 +115,10 @@ class SilenceWatch:
         mean, dispersion, _ = self.model.predict_many(rows, bucket)
         ready = self.model.ready(rows, bucket)
         feeds = self.feeds.add(keys)
-        heard, known = values > 0, ready & (self.feeds["since"][feeds] > 0)
+        heard, known = values > 0, self._known(feeds, rows, bucket)
         quiet = np.where(known, log_chance_of_none(mean, dispersion), 0.0)
+        scale = self._scale(feeds)
+        self._learn_gaps(feeds[heard], scale[heard])
         decisions: list[FeedDecision] = [
             self._resumed(now, keys[place], feeds[place], float(values[place]))
             for place in np.flatnonzero(heard & (self.feeds["silent"][feeds] == 1)).tolist()
@@ -111,15 +129,35 @@ class SilenceWatch:
         self.feeds["since"][feeds[heard]] = now
         self.feeds["silent"][feeds[heard]] = 0
         long = now - self.feeds["since"][feeds] >= self.min_silence_seconds
-        silent = known & long & (log <= math.log(self.max_chance))
+        silent = ready & known & long & (log / scale <= math.log(self.max_chance))
         decisions += [
             self._silent(now, keys[place], feeds[place])
             for place in np.flatnonzero(silent & (self.feeds["silent"][feeds] == 0)).tolist()
         ]
-        trust = np.where(silent, 0.0, np.where(log < SUSPICIOUS, 0.1, 1.0))
+        trust = np.where(silent, 0.0, np.where(log / scale < SUSPICIOUS, 0.1, 1.0))
         self.model.learn_many(rows, bucket, values, trust)
         self._forget(now)
         return decisions
+
+    def _known(self, feeds: Rows, rows: Rows, bucket: int) -> NDArray[np.bool_]:
+        """Tell which carriers' silences are summed: from the third day on."""
+        age = bucket - self.model.series["first"][rows]
+        known: NDArray[np.bool_] = (age >= LEARNING_DAYS * DAY) & (self.feeds["since"][feeds] > 0)
+        return known
+
+    def _scale(self, feeds: Rows) -> Floats:
+        """Return how many times further than the model says a carrier's silences go, >= 1."""
+        excess, gaps = self.feeds["excess"][feeds], self.feeds["gaps"][feeds]
+        return np.maximum((excess + TAIL_PRIOR) / (gaps + TAIL_PRIOR), 1.0)
+
+    def _learn_gaps(self, feeds: Rows, scale: Floats) -> None:
+        """Fold the silences that end now; one that was announced counts as barely so."""
+        gone = -self.feeds["log_chance"][feeds]
+        excess = np.minimum(gone, -math.log(self.max_chance) * scale) - TAIL
+        tail = excess > 0
+        for column, values in (("gaps", np.ones(len(feeds))), ("excess", excess)):
+            old = self.feeds[column][feeds]
+            self.feeds[column][feeds] = np.where(tail, TAIL_KEEP * old + values, old)
 
     def _silent(self, now: int, carrier: str, row: int) -> FeedSilent:
         since = int(self.feeds["since"][row])
@@ -127,7 +165,8 @@ class SilenceWatch:
         identity = decision_id("feed.silent", subject, reason, str(since))
         self.feeds["silent"][row] = 1
         self.feeds.text("decision_id")[row] = identity
-        probability = math.exp(max(float(self.feeds["log_chance"][row]), -700.0))
+        scale = float(self._scale(np.array([row]))[0])
+        probability = math.exp(max(float(self.feeds["log_chance"][row]) / scale, -700.0))
         expected = float(self.feeds["expected"][row])
         return FeedSilent(
             decision_id=identity,
