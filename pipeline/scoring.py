@@ -16,7 +16,6 @@ import msgspec
 
 from detectors.decisions import (
     CustomerHighCare,
-    CustomsOverdue,
     Decision,
     FeedSilent,
     SignoffAbnormal,
@@ -48,7 +47,7 @@ class Hits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stalls(msgspec.Struct, frozen=True, kw_only=True):
-    """Parcels flagged as stalled or overdue in customs."""
+    """Parcels flagged as stalled."""
 
     hits: Hits
     by_kind: dict[str, tuple[int, int]]
@@ -84,10 +83,13 @@ class Complained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def flag_times(decisions: Iterable[Decision]) -> dict[str, list[datetime]]:
-    """Return when each parcel (subject) was flagged as stalled or overdue, in order."""
+    """Return when each parcel (subject) was flagged as stalled, in order.
+
+    Overdue in customs is a rule, not a judgement: it is true whenever it is said.
+    """
     times: dict[str, list[datetime]] = defaultdict(list)
     for decision in decisions:
-        if isinstance(decision, StallOpened | CustomsOverdue):
+        if isinstance(decision, StallOpened):
             times[decision.subject].append(decision.decided_at)
     return {subject: sorted(at) for subject, at in times.items()}
 
