@@ -66,8 +66,8 @@ def specs(kafka: Kafka) -> list[TopicSpec]:
     days = _retained(kafka.retention_days)
     kept = _retained(kafka.decisions_retention_days)
     rules = [
-        ("tracking", days, "scans of parcels, key carrier/parcel_id"),
-        ("complaints", days, "complaints, key customer_id"),
+        ("tracking", {**days, **_STAMPED}, "scans of parcels, key carrier/parcel_id"),
+        ("complaints", {**days, **_STAMPED}, "complaints, key customer_id"),
         ("decisions", kept, "what was concluded, key subject"),
         ("remedies", kept, "what deliver was asked to give"),
         ("ledger", {"cleanup.policy": "delete", "retention.ms": _FOREVER}, "what was promised"),
@@ -183,7 +183,7 @@ def _fits(name: str, found: str, wanted: str) -> bool:
     """More is fine for sizes; times and ratios are the operator's once a topic exists."""
     if name == "max.message.bytes":
         return int(found) >= int(wanted)
-    if name == "cleanup.policy":
+    if name in {"cleanup.policy", "message.timestamp.type"}:
         return found == wanted
     return True
 
@@ -218,6 +218,9 @@ def _retained(days: float) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(int(days * _DAY_MS))}
 
 
+_STAMPED: Final = {"message.timestamp.type": "LogAppendTime"}
+"""Retention counts from a record's timestamp. With the producer's own, a replayed past would be
+deleted while it is being read; the past's own time is `received_at` in the event."""
 _STATE: Final = {
     "cleanup.policy": "compact",
     "segment.bytes": str(64 * 1024 * 1024),

@@ -1,8 +1,10 @@
 """Topics are made right, checked, and never mended silently."""
 
 import pytest
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from benchmarks.reading import committed
 from pipeline import topics
 from pipeline.processes import free_port
 from pipeline.settings import Kafka
@@ -27,7 +29,7 @@ def test_creates_what_is_missing_and_says_so(broker: Broker, name: str) -> None:
 
 def test_names_a_topic_with_other_partitions(broker: Broker, name: str) -> None:
     """Another number of partitions tears tasks apart: it is refused, not changed."""
-    _make(broker, f"{name}.tracking", 2, {})
+    _make(broker, f"{name}.tracking", 2, {"message.timestamp.type": "LogAppendTime"})
     kafka = Kafka(brokers=broker.bootstrap, prefix=name)
     topics.create(kafka)
     (problem,) = topics.check(kafka)
@@ -44,6 +46,28 @@ def test_names_a_state_topic_that_loses_state(kafka: Broker, name: str) -> None:
     assert (
         "--add-config cleanup.policy=compact" in problems["cleanup.policy is delete, not compact"]
     )
+
+
+def test_the_past_is_not_deleted_while_it_is_read(kafka: Broker, name: str) -> None:
+    """Retention counts from when the broker got a record, whatever the producer says."""
+    settings = Kafka(brokers=kafka.bootstrap, prefix=name)
+    topics.create(settings)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    topic = settings.topic("tracking")
+    producer.produce(topic, b"{}", b"key", partition=0, timestamp=1_000_000_000_000)
+    assert producer.flush(20) == 0
+    (record,) = committed(kafka.bootstrap, topic, 4)
+    assert record.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME
+    assert record.timestamp()[1] > 1_700_000_000_000
+
+
+def test_names_a_topic_with_the_producers_time(kafka: Broker, name: str) -> None:
+    """An input whose retention would follow the producers' clocks is refused."""
+    _make(kafka, f"{name}.complaints", 4, {})
+    settings = Kafka(brokers=kafka.bootstrap, prefix=name)
+    topics.create(settings)
+    (problem,) = topics.check(settings)
+    assert problem.text == "message.timestamp.type is CreateTime, not LogAppendTime"
 
 
 def test_says_when_nobody_answers() -> None:
