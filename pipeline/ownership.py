@@ -18,7 +18,7 @@ from configs.load import Config
 from pipeline import metrics
 from pipeline.clock import Gossip, IdleClock, Notice, Tick
 from pipeline.records import DeadLetter, RawRecord
-from pipeline.settings import Settings
+from pipeline.settings import Clock, Settings
 from pipeline.statelog import StateLog
 from pipeline.stops import CoreBroken, WorkerFailure
 from pipeline.task import Input, Outcome, Task
@@ -49,7 +49,8 @@ class Owned:
     def __init__(self, settings: Settings, config: Config, partition: int) -> None:
         self.partition = partition
         self.lock = asyncio.Lock()
-        self.task = Task(partition, settings.kafka.partitions, config)
+        self._history = settings.clock is Clock.DATA
+        self.task = Task(partition, settings.kafka.partitions, config, history=self._history)
         self.log = StateLog(settings.kafka, partition)
         self._config = config
         self._partitions = settings.kafka.partitions
@@ -148,7 +149,7 @@ class Owned:
         return Outcome(dead=[(source, DeadLetter(record, CORE_FAILED, repr(failure)))])
 
     async def _reload(self) -> None:
-        self.task = Task(self.partition, self._partitions, self._config)
+        self.task = Task(self.partition, self._partitions, self._config, history=self._history)
         await asyncio.to_thread(self.log.reload, self.task)
 
     async def _commit(self, outcome: Outcome, *, moved: bool) -> None:

@@ -73,14 +73,18 @@ class Chunk(Generic[Event]):
     dead: list[DeadLetter]
 
 
-def read_tracking(records: Sequence[RawRecord]) -> Chunk[TrackingEvent]:
-    """Decode scans; never raises for what a record says."""
-    return _TRACKING.read(records)
+def read_tracking(records: Sequence[RawRecord], *, history: bool = False) -> Chunk[TrackingEvent]:
+    """Decode scans; never raises for what a record says.
+
+    `history` says that the records tell of the past: without `received_at` an event then arrived
+    when it occurred, as in a replay of files, and not when the record was written.
+    """
+    return _TRACKING.read(records, history)
 
 
-def read_complaints(records: Sequence[RawRecord]) -> Chunk[Complaint]:
-    """Decode complaints; never raises for what a record says."""
-    return _COMPLAINTS.read(records)
+def read_complaints(records: Sequence[RawRecord], *, history: bool = False) -> Chunk[Complaint]:
+    """Decode complaints; never raises for what a record says. `history` as for scans."""
+    return _COMPLAINTS.read(records, history)
 
 
 class _Reader(Generic[Wire]):
@@ -94,14 +98,14 @@ class _Reader(Generic[Wire]):
         self._count_others: Callable[[Wire], int] = count_others
         self._envelope = envelope
 
-    def read(self, records: Sequence[RawRecord]) -> Chunk[Wire]:
+    def read(self, records: Sequence[RawRecord], history: bool) -> Chunk[Wire]:
         events: list[Wire] = []
         arrivals: list[float] = []
         kept: list[RawRecord] = []
         dead: list[DeadLetter] = []
         for record in records:
             try:
-                event, arrival = self.fast(record) or self.strict(record)
+                event, arrival = self.fast(record, history) or self.strict(record, history)
             except Refused as refused:
                 dead.append(DeadLetter(record, refused.reason, str(refused)))
                 continue
@@ -110,7 +114,7 @@ class _Reader(Generic[Wire]):
             kept.append(record)
         return Chunk(events, np.array(arrivals, np.float64), kept, dead)
 
-    def fast(self, record: RawRecord) -> tuple[Wire, float] | None:
+    def fast(self, record: RawRecord, history: bool = False) -> tuple[Wire, float] | None:
         """Return what `strict` would, or None where cheap tests cannot tell."""
         _, value, _, timestamp_ms, headers = record
         if value is None or len(value) > MAX_STRING_BYTES:
@@ -130,10 +134,10 @@ class _Reader(Generic[Wire]):
         fields = self._width - astuple(event).count(None)
         if marks != 4 * fields - 2 * self._count_others(event) and not _flat(value, marks):
             return None
-        arrival = _arrival(event, timestamp_ms)
+        arrival = _arrival(event, timestamp_ms, history)
         return None if arrival is None else (event, arrival)
 
-    def strict(self, record: RawRecord) -> tuple[Wire, float]:
+    def strict(self, record: RawRecord, history: bool = False) -> tuple[Wire, float]:
         """Return the event and its arrival, or raise `Refused`."""
         value = record.value
         if value is None:
@@ -148,7 +152,7 @@ class _Reader(Generic[Wire]):
             text = utf8(value)
             scan(text)
         event = self._typed(text)
-        arrival = _arrival(event, record.timestamp_ms)
+        arrival = _arrival(event, record.timestamp_ms, history)
         if arrival is None:
             raise _why_not(event, record.timestamp_ms)
         return event, arrival
@@ -202,17 +206,19 @@ def _refusal(error: msgspec.ValidationError) -> Refused:
     return Refused(Reason.IMPOSSIBLE_VALUE, detail)
 
 
-def _arrival(event: TrackingEvent | Complaint, timestamp_ms: int) -> float | None:
+def _arrival(event: TrackingEvent | Complaint, timestamp_ms: int, history: bool) -> float | None:
     """Return when anyone could know of the event, None if its times cannot be."""
     occurred = event.occurred_at.timestamp()
     if event.received_at is not None:
         arrival = event.received_at.timestamp()
         if 0 < timestamp_ms < (arrival - MAX_AHEAD_SECONDS) * 1000:
             return None
-    elif timestamp_ms > 0:
+    elif timestamp_ms > 0 and not history:
         arrival = timestamp_ms / 1000
     else:
         arrival = occurred
+        if 0 < timestamp_ms < (occurred - MAX_AHEAD_SECONDS) * 1000:
+            return None
     if not EARLIEST_SECONDS <= arrival < LATEST_SECONDS:
         return None
     if not -MAX_BEHIND_SECONDS <= occurred - arrival <= MAX_AHEAD_SECONDS:

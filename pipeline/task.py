@@ -12,7 +12,7 @@ page; the replay drives the very same object from files.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -80,9 +80,14 @@ class Task:
         Which one of how many; every input topic has as many.
     config
         What the cores are built from.
+    history
+        The records tell of the past (clock `data`): an event without `received_at` arrived when
+        it occurred, whenever its record was written, as in a replay of files.
     """
 
-    def __init__(self, partition: int, partitions: int, config: Config) -> None:
+    def __init__(
+        self, partition: int, partitions: int, config: Config, *, history: bool = False
+    ) -> None:
         self.partition, self.partitions = partition, partitions
         version = config.version
         self._parcels = config.parcels.build(source=f"parcels/{partition}", config_version=version)
@@ -94,6 +99,11 @@ class Task:
             Input.TRACKING: self._parcels,
             Input.COMPLAINTS: self._complaints,
             Input.COUNTS: self._flow,
+        }
+        self._read: dict[Input, Callable[[Sequence[RawRecord]], Chunk[Any]]] = {
+            Input.TRACKING: partial(read_tracking, history=history),
+            Input.COMPLAINTS: partial(read_complaints, history=history),
+            Input.COUNTS: read_counts,
         }
         self.offsets: dict[Input, int] = dict.fromkeys(ABSORBED, -1)
 
@@ -108,7 +118,7 @@ class Task:
             fresh = [record for record in records if record.offset > reached]
         if not fresh:
             return Outcome()
-        chunk = _READ[source](fresh)
+        chunk = self._read[source](fresh)
         outputs = self._cores[source].observe(Batch(chunk.events, chunk.arrivals))
         self.offsets[source] = fresh[-1].offset
         outcome = self._outcome(source, outputs, chunk.records)
@@ -182,8 +192,3 @@ def _flow_partition(series: str, partitions: int) -> int:
 
 
 _decode_counts = msgspec.json.Decoder(Counts).decode
-_READ: Final[dict[Input, Callable[[Sequence[RawRecord]], Chunk[Any]]]] = {
-    Input.TRACKING: read_tracking,
-    Input.COMPLAINTS: read_complaints,
-    Input.COUNTS: read_counts,
-}

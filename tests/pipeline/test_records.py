@@ -197,6 +197,18 @@ class TestArrival:
         chunk = read_tracking([record(without("received_at"), timestamp_ms=none)])
         assert chunk.arrivals.tolist() == [NOON - 1800]
 
+    def test_history_arrives_when_it_happened(self) -> None:
+        """A past written to a topic today is the past, as in a replay of files."""
+        old = without("received_at").replace(b"2026-03-01T19", b"2024-03-01T19")
+        chunk = read_tracking([record(old), record(without("received_at"))], history=True)
+        assert [event.occurred_at.timestamp() for event in chunk.events] == chunk.arrivals.tolist()
+
+    def test_history_is_not_the_future_of_its_timestamp(self) -> None:
+        """What happened after it was written is refused in a past as well."""
+        early = record(without("received_at"), timestamp_ms=NOON_MS - 2_400_000)
+        (letter,) = read_tracking([early], history=True).dead
+        assert letter.reason == Reason.AHEAD_OF_ARRIVAL
+
     def test_microseconds_survive(self) -> None:
         """An arrival is as exact as the text it came from."""
         chunk = read_tracking([record(scan(received_at="2026-03-01T11:45:00.123456Z"))])
