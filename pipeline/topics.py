@@ -183,7 +183,7 @@ def _fits(name: str, found: str, wanted: str) -> bool:
     """More is fine for sizes; times and ratios are the operator's once a topic exists."""
     if name == "max.message.bytes":
         return int(found) >= int(wanted)
-    if name in {"cleanup.policy", "message.timestamp.type"}:
+    if name == "cleanup.policy":
         return found == wanted
     return True
 
