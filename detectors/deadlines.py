@@ -6,12 +6,16 @@ that hour any more (Varghese and Lauck: Hashed and hierarchical timing wheels, S
 of this is state: it is rebuilt from the column of deadlines.
 """
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.sketches import ascending
+
 _BUCKET_SECONDS: Final = 3600.0
+_NONE: Final = np.empty(0, np.int64)
 
 Rows = NDArray[np.int64]
 Due = NDArray[np.float64]
@@ -54,32 +58,38 @@ class Deadlines:
         """Return the rows due at or before `limit`, ascending, and take them out."""
         self._turn(int(limit // _BUCKET_SECONDS), due)
         if not self._near:
-            return np.empty(0, np.int64)
+            return _NONE
         near = np.concatenate(self._near)
         when = due[near]
         now = when <= limit
         later = ~now & (when < (self._hour + 1) * _BUCKET_SECONDS)
         self._near = [near[later]] if later.any() else []
-        return np.unique(near[now]) if now.any() else np.empty(0, np.int64)
+        return ascending(near[now]) if now.any() else _NONE
 
     def _turn(self, hour: int, due: Due) -> None:
         if hour <= self._hour:
             return
-        self._hour = hour
         self._file(due)
-        for bucket in [bucket for bucket in self._buckets if bucket <= hour]:
+        if hour - self._hour < len(self._buckets):
+            passed = [h for h in range(self._hour + 1, hour + 1) if h in self._buckets]
+        else:
+            passed = [h for h in self._buckets if h <= hour]
+        self._hour = hour
+        for bucket in passed:
             self._near += self._buckets.pop(bucket)
 
     def _file(self, due: Due) -> None:
         """Put what came since the last turn into the buckets of its hours."""
         if not self._far:
             return
-        rows = np.unique(np.concatenate(self._far))
+        rows = np.concatenate(self._far)
         self._far = []
         when = due[rows]
-        rows, when = rows[np.isfinite(when)], when[np.isfinite(when)]
+        far = np.isfinite(when) & (when >= (self._hour + 1) * _BUCKET_SECONDS)
+        rows, when = rows[far], when[far]
         hours = (when // _BUCKET_SECONDS).astype(np.int64)
         order = np.argsort(hours, kind="stable")
-        unique, starts = np.unique(hours[order], return_index=True)
-        for bucket, part in zip(unique.tolist(), np.split(rows[order], starts[1:]), strict=False):
-            self._buckets.setdefault(bucket, []).append(part)
+        rows, hours = rows[order], hours[order]
+        starts = np.flatnonzero(np.diff(hours, prepend=-1)).tolist()
+        for start, stop in pairwise([*starts, len(rows)]):
+            self._buckets.setdefault(int(hours[start]), []).append(rows[start:stop])

@@ -20,7 +20,19 @@ from numpy.typing import NDArray
 from river import base
 from scipy.special import ndtr
 
-from detectors.sketches import Q01, Q10, Q50, Q90, Q99, SEPARATOR, Codes, Floats, Sketches
+from detectors.sketches import (
+    Q01,
+    Q10,
+    Q50,
+    Q90,
+    Q99,
+    QUANTILES,
+    SEPARATOR,
+    Codes,
+    Floats,
+    Sketches,
+)
+from detectors.table import Rows
 
 _Z90: Final = NormalDist().inv_cdf(0.9)
 _LEVELS: Final = 3
@@ -118,8 +130,8 @@ class DwellModel(base.SupervisedAnomalyDetector):
     def forget_codes(self) -> None:
         """Forget what is derived from the state: codes, rows and waits."""
         self.sketches.forget_codes()
-        self._wait = np.full(64, np.nan)
-        self._read_at = np.full(64, -1, np.int64)
+        self._wait = np.zeros(0)
+        """The wait of each histogram, as far as its quantiles have been read."""
 
     def fold(self, day: float) -> None:
         """Let what was learned since the last fold count from now on; `day` on the clock."""
@@ -131,21 +143,19 @@ class DwellModel(base.SupervisedAnomalyDetector):
 
     def wait_many(self, codes: Codes) -> Floats:
         """Return the wait in seconds of each segment, NaN where there is no opinion."""
-        if self.sketches.codes() > len(self._wait):
-            more = self.sketches.codes()
-            self._wait = np.concatenate([self._wait, np.full(more, np.nan)])
-            self._read_at = np.concatenate([self._read_at, np.full(more, -1, np.int64)])
-        stale = self._read_at[codes] != self.sketches.version
-        if stale.any():
-            read = np.unique(codes[stale])
-            self._wait[read] = self._waits(read)
-            self._read_at[read] = self.sketches.version
-        return self._wait[codes]
+        row, known = self._speaker(codes)
+        changed = self.sketches.refresh(row[known])
+        missing = len(self.sketches.folded["n"]) - len(self._wait)
+        if missing > 0:
+            self._wait = np.concatenate([self._wait, np.zeros(missing)])
+        if len(changed):
+            self._wait[changed] = self._waits(self.sketches.quantiles(changed))
+        return np.where(known, self._wait[row], np.nan)
 
     def score_many(self, codes: Codes, seconds: Floats) -> Floats:
         """Return the share of usual dwells shorter than each, NaN where there is no opinion."""
-        wait = self.wait_many(codes)
-        quantiles = self._body(codes)[0]
+        quantiles, known = self._body(codes)
+        wait = np.where(known, self._waits(quantiles), np.nan)
         middle = np.log(quantiles[:, Q50])
         sigma = np.maximum((np.log(wait) - middle) / self._z, 1e-6)
         score: Floats = ndtr((np.log(np.maximum(seconds, 1.0)) - middle) / sigma)
@@ -165,13 +175,12 @@ class DwellModel(base.SupervisedAnomalyDetector):
     def explain(self, code: int) -> Segment | None:
         """Return which segment speaks for a code and what it knows; None for no opinion."""
         codes = np.array([code])
-        rows = self.sketches.rows(codes)
-        level = int(self._speaking(rows)[0])
-        if level == _LEVELS:
+        speaker, known = self._speaker(codes)
+        if not known[0]:
             return None
-        row = int(rows[0, level])
+        row = int(speaker[0])
         carrier, lane, stage = self.sketches.folded.key(row).split(SEPARATOR)
-        quantiles = self.sketches.folded["quantiles"][row].tolist()
+        quantiles = self.sketches.quantiles(speaker)[0].tolist()
         return Segment(
             carrier=carrier,
             lane=lane,
@@ -197,24 +206,23 @@ class DwellModel(base.SupervisedAnomalyDetector):
         parts = (str(x.get(feature, "")) for feature in ("carrier", "lane", "stage"))
         return np.array([self.code(*parts)])
 
-    def _speaking(self, rows: Codes) -> Codes:
-        """Return the first level with enough observations, _LEVELS where there is none."""
-        enough = np.where(rows >= 0, self.sketches.folded["n"][rows], 0) >= self.min_observations
-        return np.where(enough.any(axis=1), enough.argmax(axis=1), _LEVELS)
+    def _speaker(self, codes: Codes) -> tuple[Rows, NDArray[np.bool_]]:
+        """Return the first histogram with enough observations, and whether there is one."""
+        rows = self.sketches.rows(codes)
+        enough = (self.sketches.folded["n"][rows] >= self.min_observations) & (rows >= 0)
+        level = enough.argmax(axis=1)
+        every = np.arange(len(rows))
+        return rows[every, level], enough[every, level]
 
     def _body(self, codes: Codes) -> tuple[Floats, NDArray[np.bool_]]:
         """Return quantiles, shape (n, len(QUANTILES)), and where there is an opinion."""
-        rows = self.sketches.rows(codes)
-        level = self._speaking(rows)
-        known = level < _LEVELS
-        row = rows[np.arange(len(rows)), np.minimum(level, _LEVELS - 1)]
-        quantiles = self.sketches.folded["quantiles"][row].astype(np.float64)
-        quantiles[~known] = 1.0
+        row, known = self._speaker(codes)
+        quantiles = np.ones((len(codes), len(QUANTILES)))
+        quantiles[known] = self.sketches.quantiles(row[known])
         return quantiles, known
 
-    def _waits(self, codes: Codes) -> Floats:
-        quantiles, known = self._body(codes)
+    def _waits(self, quantiles: Floats) -> Floats:
         spread = np.log(quantiles[:, Q90] / quantiles[:, Q50]) / _Z90
         extrapolated = quantiles[:, Q50] * np.exp(self._z * spread)
-        wait = np.maximum(extrapolated, self.guard * quantiles[:, Q99])
-        return np.where(known, wait, np.nan)
+        wait: Floats = np.maximum(extrapolated, self.guard * quantiles[:, Q99])
+        return wait

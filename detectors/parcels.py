@@ -56,7 +56,7 @@ from detectors.stalls import (
 )
 from detectors.table import Table, pack, unpack
 
-VERSION: Final = 1
+VERSION: Final = 2
 DAY_SECONDS: Final = 86_400
 HOUR_SECONDS: Final = 3600
 SCAN_BUCKET_SECONDS: Final = 900
@@ -371,8 +371,9 @@ class ParcelsCore:
         """Return how late each carrier reports, seconds; 0 while unknown."""
         rows = self._lag.rows(self._lag_codes(carrier))[:, 0]
         known = (rows >= 0) & (self._lag.folded["n"][rows] >= self.min_observations)
-        quantile: Seconds = self._lag.folded["quantiles"][rows, Q95].astype(np.float64)
-        return np.where(known, quantile, 0.0)
+        quantile = np.zeros(len(rows))
+        quantile[known] = self._lag.quantiles(rows[known])[:, Q95]
+        return quantile
 
     def _waits(self, rows: Index) -> Seconds:
         """Return how long the silence of each parcel may last by now; NaN for no opinion."""

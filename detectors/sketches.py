@@ -2,8 +2,8 @@
 
 What is seen within an epoch of the clock is kept as integers, whose sums do not depend on order;
 `fold` adds them at the epoch's end to weights that halve every `half_life_days`. Quantiles are
-read when folding, so judging in between is a look-up. A histogram is a sufficient statistic:
-those of two partitions can be added.
+read from a histogram when somebody asks after it has changed; they are no part of the state. A
+histogram is a sufficient statistic: those of two partitions can be added.
 
 The bins are those of DDSketch (Masson, Rim, Lee: DDSketch, VLDB 2019) with a fixed range: a
 quantile is off by at most half a bin, 5 % of its value.
@@ -27,6 +27,7 @@ PATIENCE: Final = 8
 """New observations a lane waits for before it is folded."""
 
 _LOWER: Final = np.log(np.concatenate([[20.0], EDGES]))
+_SHARES: Final = np.array(QUANTILES)
 _UPPER: Final = np.log(np.concatenate([EDGES, [EDGES[-1] * 1.1]]))
 
 Floats = NDArray[np.float64]
@@ -72,12 +73,11 @@ class Sketches:
                 "weights": ("f4", BINS),
                 "n": "f8",
                 "day": "f8",
-                "quantiles": ("f4", len(QUANTILES)),
             },
         )
         self.pending = Table(f"{name}_pending", {"counts": ("u4", BINS), "n": "u4"})
         self.version = 0
-        """Grows with every fold: what was read from the histograms is stale."""
+        """Grows when histograms change."""
         self.forget_codes()
 
     def __len__(self) -> int:
@@ -98,6 +98,9 @@ class Sketches:
         self._pending_row = np.full(64, -1, np.int64)
         self._touched: list[Codes] | None = None
         """Codes counted since the last fold; None = to be found in the state."""
+        self._quantiles = np.zeros((0, len(QUANTILES)), np.float32)
+        self._fresh = np.zeros(0, np.bool_)
+        """Rows whose quantiles have been read since they last changed."""
         self.version += 1
 
     def code(self, key: str) -> int:
@@ -122,10 +125,12 @@ class Sketches:
             other = above != codes
             codes = np.concatenate([codes, above[other]])
             bins = np.concatenate([bins, bins[other]])
-        self._counted().append(codes)
+        if self._touched is None:
+            self._touched = [self._busy()]
+        self._touched.append(codes)
         rows = self._pending_row[codes]
         if (rows < 0).any():
-            new = np.unique(codes[rows < 0])
+            new = ascending(codes[rows < 0])
             self._pending_row[new] = self.pending.add([self._names[c] for c in new.tolist()])
             rows = self._pending_row[codes]
         flat = self.pending["counts"].reshape(-1)
@@ -137,59 +142,83 @@ class Sketches:
         """Add what was counted to the weights, aged to `day` (days of the clock).
 
         A carrier's stage is folded every time, and everybody's with it. A lane waits until it
-        has PATIENCE observations more and a 32nd more than it knows: it would say the same.
+        has PATIENCE observations more and a 32nd more than it knows: it would say the same. One
+        that is not ripe stays so until it is counted again, so only those counted are looked at.
         """
-        touched = self._counted()
+        crowded = len(self.pending) > self.max_rows
+        touched = [self._busy()] if crowded or self._touched is None else self._touched
+        self._touched = []
         if not touched:
             return
-        codes = np.unique(np.concatenate(touched))
-        pending = self._pending_row[codes]
-        ripe = self._ripe(codes, self.pending["n"][pending])
-        self._touched = [codes[~ripe]]
-        self._fold_counts(codes[ripe], pending[ripe], day)
-        if len(self.pending) > self.max_rows:
+        codes = ascending(touched[0] if len(touched) == 1 else np.concatenate(touched))
+        if len(codes) == 0:
+            return
+        if self.levels == 1:
+            self._fold_counts(codes, day)
+        else:
+            self._fold_levels(codes, day)
+        if crowded:
             self._drop_unheard(codes)
         self.version += 1
 
-    def _ripe(self, codes: Codes, seen: NDArray[Any]) -> NDArray[np.bool_]:
-        if self.levels == 1:
-            return np.ones(len(codes), np.bool_)
-        rows = self._row[codes]
+    def _fold_levels(self, codes: Codes, day: float) -> None:
+        general = self._path[codes, 1] == codes
+        seen, rows = self.pending["n"][self._pending_row[codes]], self._row[codes]
         known = np.where(rows >= 0, self.folded["n"][rows], 0.0)
-        ripe: NDArray[np.bool_] = (self._path[codes, 1] == codes) | (
-            (seen >= PATIENCE) & (seen * 32.0 >= known)
-        )
-        return ripe
+        ripe = general | ((seen >= PATIENCE) & (seen * 32.0 >= known))
+        above = codes[general]
+        if len(above):
+            counts = self.pending["counts"][self._pending_row[above]]
+            self._fold_tops(self._path[above, 2], counts, day)
+            self._make_room(above)
+        self._fold_counts(codes[ripe], day)
 
-    def _fold_counts(self, codes: Codes, pending: Rows, day: float) -> None:
-        counts = self.pending["counts"][pending]
-        if self.levels > 1:
-            general = self._path[codes, 1] == codes
-            self._fold_tops(self._path[codes[general], 2], counts[general], day)
-            self._make_room(codes[general])
+    def _fold_counts(self, codes: Codes, day: float) -> None:
+        if len(codes) == 0:
+            return
+        pending = self._pending_row[codes]
         self._make_room(codes)
-        self._add(self._row[codes], counts, day)
+        self._add(self._row[codes], self.pending["counts"][pending], day)
         self.pending["counts"][pending] = 0
         self.pending["n"][pending] = 0
         self.pending.touch(pending)
 
     def _fold_tops(self, tops: Codes, counts: NDArray[Any], day: float) -> None:
         """Add the counts of general segments to the most general ones."""
-        if len(tops) == 0:
-            return
         self._make_room(tops)
         order = np.argsort(tops, kind="stable")
-        unique, starts = np.unique(tops[order], return_index=True)
+        tops = tops[order]
+        starts = np.flatnonzero(np.concatenate([[True], tops[1:] != tops[:-1]]))
         sums = np.add.reduceat(counts[order], starts, axis=0, dtype=np.uint64)
-        self._add(self._row[unique], sums, day)
+        self._add(self._row[tops[starts]], sums, day)
 
     def _drop_unheard(self, codes: Codes) -> None:
         """Forget what was counted for segments there is no room for; those above have it."""
         unheard = codes[(self._row[codes] < 0) & (self._pending_row[codes] >= 0)]
         self.pending.remove(self._pending_row[unheard])
         self._pending_row[unheard] = -1
-        heard = [codes[self._pending_row[codes] >= 0] for codes in self._counted()]
-        self._touched = [codes for codes in heard if len(codes)]
+
+    def quantiles(self, rows: Rows) -> Floats:
+        """Return QUANTILES of histograms in seconds, shape (len(rows), len(QUANTILES))."""
+        self.refresh(rows)
+        return self._quantiles[rows].astype(np.float64)
+
+    def refresh(self, rows: Rows) -> Rows:
+        """Read the quantiles of rows that changed since they were last read; return those."""
+        self._stretch()
+        stale = rows[~self._fresh[rows]]
+        if len(stale):
+            stale = ascending(stale)
+            self._quantiles[stale] = _quantiles(self.folded["weights"][stale])
+            self._fresh[stale] = True
+        return stale
+
+    def _stretch(self) -> None:
+        missing = len(self.folded["n"]) - len(self._fresh)
+        if missing > 0:
+            more = np.zeros((missing, len(QUANTILES)), np.float32)
+            self._quantiles = np.concatenate([self._quantiles, more])
+            self._fresh = np.concatenate([self._fresh, np.zeros(missing, np.bool_)])
 
     def rows(self, codes: Codes) -> Rows:
         """Return the histograms of codes and of their ancestors, -1 where there is none yet.
@@ -210,27 +239,26 @@ class Sketches:
         self._row[code] = self.folded.find([key])[0]
         return code
 
-    def _counted(self) -> list[Codes]:
-        """Return the codes counted since the last fold; after loading, find them."""
-        if self._touched is None:
-            self._touched = []
-            rows = self.pending.rows()
-            busy = rows[self.pending["counts"][rows].any(axis=1)]
-            codes = np.array([self.code(self.pending.key(r)) for r in busy.tolist()], np.int64)
-            if len(codes):
-                self._pending_row[codes] = busy
-                self._touched.append(codes)
-        return self._touched
+    def _busy(self) -> Codes:
+        """Find what was counted and not folded in the state."""
+        rows = self.pending.rows()
+        busy = rows[self.pending["n"][rows] > 0]
+        codes = np.array([self.code(self.pending.key(r)) for r in busy.tolist()], np.int64)
+        self._pending_row[codes] = busy
+        return codes
 
     def _make_room(self, codes: Codes) -> None:
         """Add rows for new keys while there is room, by key."""
+        if (self._row[codes] >= 0).all():
+            return
         new = sorted({self._names[code] for code in codes[self._row[codes] < 0].tolist()})
         admitted = new[: max(self.max_rows - len(self.folded), 0)]
         self._row[[self._codes[key] for key in admitted]] = self.folded.add(admitted)
 
     def _add(self, rows: Rows, counts: NDArray[Any], day: float) -> None:
         """Add counts to the weights of rows, each of which stands once."""
-        rows, counts = rows[rows >= 0], counts[rows >= 0]
+        if (rows < 0).any():
+            rows, counts = rows[rows >= 0], counts[rows >= 0]
         if len(rows) == 0:
             return
         kept = np.exp2((self.folded["day"][rows] - day) / self.half_life_days)
@@ -238,20 +266,29 @@ class Sketches:
         self.folded["weights"][rows] = weights
         self.folded["n"][rows] = self.folded["n"][rows] * kept + counts.sum(axis=1)
         self.folded["day"][rows] = day
-        self.folded["quantiles"][rows] = _quantiles(self.folded["weights"][rows])
         self.folded.touch(rows)
+        self._stretch()
+        self._fresh[rows] = False
+
+
+def ascending(codes: Codes) -> Codes:
+    """Return each code once, sorted: `np.unique` for few, which need no hash table."""
+    codes = np.sort(codes)
+    first = np.empty(len(codes), np.bool_)
+    first[:1] = True
+    np.not_equal(codes[1:], codes[:-1], out=first[1:])
+    return codes[first]
 
 
 def _quantiles(weights: NDArray[Any]) -> Floats:
     """Return QUANTILES in seconds of histograms of shape (rows, BINS), log-linear in a bin."""
     total = np.cumsum(weights, axis=1, dtype=np.float64)
-    out = np.empty((len(weights), len(QUANTILES)))
-    every = np.arange(len(weights))
-    for place, quantile in enumerate(QUANTILES):
-        target = total[:, -1] * quantile
-        bins = np.minimum((total < target[:, None]).sum(axis=1), BINS - 1)
-        inside = weights[every, bins].astype(np.float64)
-        before = total[every, bins] - inside
-        share = np.clip((target - before) / np.maximum(inside, 1e-12), 0.0, 1.0)
-        out[:, place] = np.exp(_LOWER[bins] + share * (_UPPER[bins] - _LOWER[bins]))
-    return out
+    target = total[:, -1:] * _SHARES
+    bins = np.stack([(total < target[:, q, None]).sum(axis=1) for q in range(len(QUANTILES))], 1)
+    bins = np.minimum(bins, BINS - 1)
+    inside = np.take_along_axis(weights, bins, axis=1).astype(np.float64)
+    before = np.take_along_axis(total, bins, axis=1) - inside
+    share = np.minimum(np.maximum((target - before) / np.maximum(inside, 1e-12), 0.0), 1.0)
+    lower = _LOWER[bins]
+    quantiles: Floats = np.exp(lower + share * (_UPPER[bins] - lower))
+    return quantiles
