@@ -26,6 +26,7 @@ from pipeline import money_metrics, topics
 from pipeline.health import HealthServer
 from pipeline.issuer import Step
 from pipeline.lanes import Lane, Outside
+from pipeline.ledger_log import deliver_group
 from pipeline.records import RawRecord
 from pipeline.settings import Settings, Sharing
 from pipeline.stops import BrokerUnavailable, WrongTopics
@@ -251,7 +252,7 @@ class Delivery:
         return {
             "bootstrap.servers": self._kafka.brokers,
             "client.id": "forewarn-deliver",
-            "group.id": f"{self._kafka.group}-deliver",
+            "group.id": deliver_group(self._kafka),
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

@@ -25,7 +25,7 @@ from pipeline.alert_board import AlertBoard
 from pipeline.budget import Limits, RedisReservations
 from pipeline.issuer import Issuer, Patience, Step
 from pipeline.ledger import Book
-from pipeline.ledger_log import KafkaLedger, read_book
+from pipeline.ledger_log import KafkaLedger, committed_offset, deliver_group, read_book
 from pipeline.money_metrics import ROUND_SECONDS, count_verdict
 from pipeline.policy import judge
 from pipeline.records import RawRecord
@@ -71,7 +71,7 @@ class Lane:
         self.ready = False
         self._settings, self._policies, self._outside = settings, policies, outside
         self._kafka = settings.kafka
-        name = f"{self._kafka.group}-deliver"
+        name = deliver_group(self._kafka)
         self._judging = Transactions(self._kafka, f"{name}-judging-{partition}", outside.consumer)
         self._writing = Transactions(self._kafka, f"{name}-ledger-{partition}", outside.consumer)
         self._waiting: deque[tuple[int, Wish]] = deque()
@@ -169,18 +169,14 @@ class Lane:
             asyncio.to_thread(self._judging.open), asyncio.to_thread(self._writing.open)
         )
         book = await asyncio.to_thread(read_book, self._kafka, self.partition)
-        offset = await asyncio.to_thread(self._committed)
+        offset = await asyncio.to_thread(
+            committed_offset, self._kafka, deliver_group(self._kafka), "remedies", self.partition
+        )
         self.issuer = self._new_issuer(book, offset)
         self._board = AlertBoard(
             book, self._outside.alerts, resend_seconds=self._settings.deliver.alert_resend_seconds
         )
         _LOG.info("took a partition over", partition=self.partition, accounts=len(book.accounts))
-
-    def _committed(self) -> int:
-        topic = TopicPartition(self._kafka.topic("remedies"), self.partition)
-        seconds = self._kafka.request_timeout_seconds
-        [found] = self._outside.consumer.committed([topic], seconds)
-        return max(found.offset, 0)
 
     async def run(self) -> None:
         """Issue until cancelled; raises `Fenced` and other reasons to stop the process."""

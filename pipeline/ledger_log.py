@@ -80,6 +80,28 @@ def read_book(kafka: Kafka, partition: int) -> Book:
     return book
 
 
+def deliver_group(kafka: Kafka) -> str:
+    """Return the consumer group of the deliver processes."""
+    return f"{kafka.group}-deliver"
+
+
+def committed_offset(kafka: Kafka, group: str, topic: str, partition: int) -> int:
+    """Return the offset a group goes on from, 0 for none.
+
+    Asked by a client of its own: in the callback of a rebalance, where lanes are opened, the
+    group's consumer would wait for itself. Raises `BrokerUnavailable`.
+    """
+    reader = Consumer({"bootstrap.servers": kafka.brokers, "group.id": group}, logger=_log)
+    place = TopicPartition(kafka.topic(topic), partition)
+    try:
+        [found] = reader.committed([place], kafka.request_timeout_seconds)
+    except KafkaException as error:
+        raise BrokerUnavailable(f"offsets of {group}: {error.args[0].str()}") from error
+    finally:
+        reader.close()
+    return max(found.offset, 0)
+
+
 def read_values(kafka: Kafka, topic: str, partition: int) -> Iterator[tuple[int, bytes | None]]:
     """Read a partition to its end, read committed; the last item is (end offset, None)."""
     name = kafka.topic(topic)

@@ -1,6 +1,7 @@
 """SIGKILL of deliver at every step, a Redis that forgets, a provider that times out."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,28 @@ def test_ended_before_it_was_given(
         with parts.process():
             assert parts.wait_for({"P1": "refused", "P2": "issued"})
         assert len(parts.given()) == 1
+
+
+@pytest.mark.timeout(300)
+def test_two_processes_and_one_dies(
+    tmp_path: Path, broker: Broker, redis_server: RedisServer, name: str
+) -> None:
+    """Two processes share; one freezes, is replaced, wakes up, and pays nothing twice."""
+    shared = {"FOREWARN_DELIVER__SHARING": "group", "FOREWARN_KAFKA__SESSION_TIMEOUT_SECONDS": "6"}
+    slow = ("--slow", "0.2", "--slow-seconds", "0.3")
+    with delivering(tmp_path, broker.bootstrap, redis_server.url, name, *slow, **shared) as parts:
+        parts.decide(*(stall(number) for number in range(100)))
+        first, second = parts.process().start(), parts.process().start()
+        try:
+            parts.wait_for(100, seconds=120)
+            first.send(signal.SIGSTOP)
+            parts.decide(*(stall(number) for number in range(100, 200)))
+            parts.wait_for(200, seconds=120)
+            first.send(signal.SIGCONT)
+            parts.decide(*(stall(number) for number in range(200, 220)))
+            parts.wait_for(220, seconds=120)
+        finally:
+            first.stop()
+            second.stop()
+        assert asyncio.run(parts.differences()) == []
+        assert len(parts.given()) == 220
