@@ -1,7 +1,8 @@
 """The demo's machine: embedded broker and Valkey, and the real processes around them.
 
-Everything listens on a free port of the loopback interface, in a process group of its own, and is
-stopped by its id when the block ends, however it ends (pipeline.processes).
+Others give a broker and a Redis of their own and get the same processes around these. Everything
+listens on a free port of the loopback interface, in a process group of its own, and is stopped by
+its id when the block ends, however it ends (pipeline.processes).
 """
 
 import base64
@@ -46,15 +47,28 @@ class Parts:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Parts]:
-    """Start everything, in order; the logs go to the folder."""
+def running(
+    folder: Path,
+    broker: str | None = None,
+    redis: str | None = None,
+    name: str = "forewarn",
+) -> Iterator[Parts]:
+    """Start everything, in order; the logs go to the folder.
+
+    A broker (`host:port`) and a Redis (URL) that are given are used instead of embedded ones.
+    `name` is the prefix of topics and of Redis' keys, for parts that others use as well.
+    """
     ports = {name: free_port() for name in ("worker", "deliver", "provider")}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     secret = "whsec_" + base64.b64encode(os.urandom(24)).decode()
     with ExitStack() as stack:
-        broker = stack.enter_context(embedded_broker(folder))
-        redis = stack.enter_context(embedded_redis(folder))
-        environment = _environment(broker, redis, urls["provider"], secret, ports)
+        environment = _environment(
+            broker or stack.enter_context(embedded_broker(folder)),
+            redis or stack.enter_context(embedded_redis(folder)),
+            urls["provider"],
+            secret,
+            ports,
+        ) | _named(name)
         settings = settings_for(environment)
         topics.create(settings.kafka)
         pages = {
@@ -87,8 +101,6 @@ def _environment(
 ) -> dict[str, str]:
     return {
         variable(("kafka", "brokers")): broker,
-        variable(("kafka", "prefix")): "forewarn",
-        variable(("kafka", "group")): "forewarn-demo",
         variable(("kafka", "partitions")): str(PARTITIONS),
         variable(("kafka", "replication")): "1",
         variable(("redis", "url")): redis,
@@ -104,6 +116,14 @@ def _environment(
         variable(("metrics", "deliver_port")): str(ports["deliver"]),
         variable(("deliver", "sharing")): "all",
         variable(("log", "format")): "json",
+    }
+
+
+def _named(name: str) -> dict[str, str]:
+    return {
+        variable(("kafka", "prefix")): name,
+        variable(("kafka", "group")): f"{name}-demo",
+        variable(("redis", "prefix")): name,
     }
 
 

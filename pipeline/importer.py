@@ -161,7 +161,7 @@ def import_command(
         _write(imported, out)
     if kafka:
         settings = Settings.load()
-        records = sorted(_outgoing(imported, settings), key=lambda each: each.timestamp_ms)
+        records = sorted(outgoing(imported, settings), key=lambda each: each.timestamp_ms)
         send_with_progress(records, len(records), settings, speed)
     if as_json:
         typer.echo(msgspec.json.encode(imported.books.report()).decode())
@@ -177,7 +177,8 @@ def _write(imported: Imported, out: Path) -> None:
             file.writelines(line + b"\n" for line in lines)
 
 
-def _outgoing(imported: Imported, settings: Settings) -> Iterator[Outgoing]:
+def outgoing(imported: Imported, settings: Settings) -> Iterator[Outgoing]:
+    """Yield scans, then complaints, as records for the topics, each stream in order of time."""
     streams: Sequence[tuple[str, Sequence[TrackingEvent | Complaint]]] = (
         ("tracking", imported.tracking),
         ("complaints", imported.complaints),
