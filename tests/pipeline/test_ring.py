@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -38,7 +39,7 @@ class Plain:
         inside = {k: v for k, v in self.data.items() if _page(k, pages) == page}
         return [msgspec.msgpack.encode(inside)]
 
-    def load(self, page: int, pages: int, blobs: list[bytes]) -> None:
+    def load(self, page: int, pages: int, blobs: Sequence[bytes]) -> None:
         self.data = {k: v for k, v in self.data.items() if _page(k, pages) != page}
         self.data |= msgspec.msgpack.decode(blobs[0])
 
@@ -46,7 +47,7 @@ class Plain:
         changed, self._changed = self._changed, {}
         return [msgspec.msgpack.encode(changed)]
 
-    def apply(self, blobs: list[bytes]) -> None:
+    def apply(self, blobs: Sequence[bytes]) -> None:
         for key, value in msgspec.msgpack.decode(blobs[0]).items():
             self.put(key, value)
         self._changed.clear()

@@ -61,9 +61,7 @@ def test_the_past_is_not_deleted_while_it_is_read(kafka: Broker, name: str) -> N
     assert record.timestamp()[1] > 1_700_000_000_000
 
 
-def test_a_topic_with_the_producers_time_is_the_operators_choice(
-    kafka: Broker, name: str
-) -> None:
+def test_a_topic_with_the_producers_time_is_the_operators_choice(kafka: Broker, name: str) -> None:
     """Live, the producer's time is as good; only a replayed past needs the broker's."""
     _make(kafka, f"{name}.complaints", 4, {"message.timestamp.type": "CreateTime"})
     settings = Kafka(brokers=kafka.bootstrap, prefix=name)
