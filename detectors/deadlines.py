@@ -48,10 +48,10 @@ class Deadlines:
         """Note rows whose deadline in `due` is new; an infinite one is none."""
         when = due[rows]
         near = when < (self._hour + 1) * _BUCKET_SECONDS
-        if near.any():
+        if np.count_nonzero(near):
             self._near.append(rows[near])
         far = ~near & np.isfinite(when)
-        if far.any():
+        if np.count_nonzero(far):
             self._far.append(rows[far])
 
     def pop(self, limit: float, due: Due) -> Rows:
@@ -63,8 +63,8 @@ class Deadlines:
         when = due[near]
         now = when <= limit
         later = ~now & (when < (self._hour + 1) * _BUCKET_SECONDS)
-        self._near = [near[later]] if later.any() else []
-        return ascending(near[now]) if now.any() else _NONE
+        self._near = [near[later]] if np.count_nonzero(later) else []
+        return ascending(near[now]) if np.count_nonzero(now) else _NONE
 
     def _turn(self, hour: int, due: Due) -> None:
         if hour <= self._hour:
@@ -90,6 +90,6 @@ class Deadlines:
         hours = (when // _BUCKET_SECONDS).astype(np.int64)
         order = np.argsort(hours, kind="stable")
         rows, hours = rows[order], hours[order]
-        starts = np.flatnonzero(np.diff(hours, prepend=-1)).tolist()
-        for start, stop in pairwise([*starts, len(rows)]):
+        cuts = (np.flatnonzero(hours[1:] != hours[:-1]) + 1).tolist()
+        for start, stop in pairwise([0, *cuts, len(rows)] if len(rows) else []):
             self._buckets.setdefault(int(hours[start]), []).append(rows[start:stop])

@@ -94,7 +94,7 @@ class ParcelTable:
         """Forget numbers of carriers and lanes; `derive` makes them anew."""
         self.lanes.clear()
         self.carriers.clear()
-        self._lane_numbers: dict[tuple[str, str], int] = {}
+        self._lane_numbers: dict[tuple[int, str | None, str | None], int] = {}
         self._carrier_numbers: dict[str, int] = {}
         self._shared: dict[str, str] = {}
         self.lane = np.zeros(0, np.int64)
@@ -119,9 +119,14 @@ class ParcelTable:
     def add(self, keys: Sequence[str]) -> None:
         """Make rows for new keys."""
         rows = self.table.add(keys)
+        self._stretch()
         for column in ("due", "wait_until", "gone_at"):
             self.table[column][rows] = np.inf
-        self.derive(rows)
+        for names in (self.place, self.region, self.destination):
+            names[rows] = 0
+        carriers = [self._carrier_number(key.split("/", 1)[0]) for key in keys]
+        self.carrier[rows] = carriers
+        self.lane[rows] = [self._lane_number(carrier, None, None) for carrier in carriers]
 
     def recycle(self, row: int) -> None:
         """Start a new life of a number that a carrier uses again."""
@@ -133,18 +138,18 @@ class ParcelTable:
             self.table.text(name)[row] = None
         self.derive(np.array([row]))
 
-    def move(self, rows: Rows, events: Sequence[TrackingEvent]) -> None:
-        """Note where each parcel moved to."""
+    def move(
+        self, rows: Rows, facilities: Sequence[str | None], regions: Sequence[str | None]
+    ) -> None:
+        """Note where each parcel moved to; without a region it is where it was."""
         facility, region = self.table.text("facility"), self.table.text("region")
         if len(self._shared) > _MOST_SHARED:
             self._shared.clear()
         share = self._shared.setdefault
-        for row, event in zip(rows.tolist(), events, strict=True):
-            name = event.facility
-            facility[row] = name if name is None else share(name, name)
-            name = event.region
-            if name is not None:
-                region[row] = share(name, name)
+        for row, at, inside in zip(rows.tolist(), facilities, regions, strict=True):
+            facility[row] = at if at is None else share(at, at)
+            if inside is not None:
+                region[row] = share(inside, inside)
 
     def remember(self, row: int, event: TrackingEvent, *, overwrite: bool) -> None:
         """Take the context an event brings; a late one fills gaps only."""
@@ -187,14 +192,16 @@ class ParcelTable:
     def _derive_lane(self, row: int) -> None:
         origin = self.table.text("origin_region")[row]
         destination = self.table.text("destination_region")[row]
-        known = origin is not None or destination is not None
-        lane = f"{origin or '?'}>{destination or '?'}" if known else ""
-        identity = (self.carriers[self.carrier[row]], lane)
-        number = self._lane_numbers.get(identity)
+        self.lane[row] = self._lane_number(int(self.carrier[row]), origin, destination)
+
+    def _lane_number(self, carrier: int, origin: str | None, destination: str | None) -> int:
+        number = self._lane_numbers.get((carrier, origin, destination))
         if number is None:
-            number = self._lane_numbers[identity] = len(self.lanes)
-            self.lanes.append(identity)
-        self.lane[row] = number
+            known = origin is not None or destination is not None
+            lane = f"{origin or '?'}>{destination or '?'}" if known else ""
+            number = self._lane_numbers[carrier, origin, destination] = len(self.lanes)
+            self.lanes.append((self.carriers[carrier], lane))
+        return number
 
     def _carrier_number(self, carrier: str) -> int:
         number = self._carrier_numbers.get(carrier)

@@ -120,17 +120,26 @@ class AttemptShares:
             "attempts",
             {"attempted": "u4", "other": "u4", "weights": ("f8", 2), "day": "f8"},
         )
+        self.forget_derived()
+
+    def forget_derived(self) -> None:
+        """After loading, look into the state for what was counted."""
+        self._counted = True
 
     def learn_many(self, carriers: list[str], attempted: Flags) -> None:
         """Count deliveries of the running epoch."""
         if not carriers:
             return
+        self._counted = True
         rows = self.table.add(carriers)
         np.add.at(self.table["attempted"], rows[attempted], np.uint32(1))
         np.add.at(self.table["other"], rows[~attempted], np.uint32(1))
 
     def fold(self, day: float) -> None:
         """Let what was counted since the last fold count from now on."""
+        if not self._counted:
+            return
+        self._counted = False
         rows = self.table.rows()
         counts = np.stack([self.table["attempted"][rows], self.table["other"][rows]], axis=1)
         busy = counts.any(axis=1)

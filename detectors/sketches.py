@@ -129,7 +129,7 @@ class Sketches:
             self._touched = [self._busy()]
         self._touched.append(codes)
         rows = self._pending_row[codes]
-        if (rows < 0).any():
+        if np.count_nonzero(rows < 0):
             new = ascending(codes[rows < 0])
             self._pending_row[new] = self.pending.add([self._names[c] for c in new.tolist()])
             rows = self._pending_row[codes]
@@ -249,7 +249,7 @@ class Sketches:
 
     def _make_room(self, codes: Codes) -> None:
         """Add rows for new keys while there is room, by key."""
-        if (self._row[codes] >= 0).all():
+        if self._row[codes].min() >= 0:
             return
         new = sorted({self._names[code] for code in codes[self._row[codes] < 0].tolist()})
         admitted = new[: max(self.max_rows - len(self.folded), 0)]
@@ -257,7 +257,7 @@ class Sketches:
 
     def _add(self, rows: Rows, counts: NDArray[Any], day: float) -> None:
         """Add counts to the weights of rows, each of which stands once."""
-        if (rows < 0).any():
+        if np.count_nonzero(rows < 0):
             rows, counts = rows[rows >= 0], counts[rows >= 0]
         if len(rows) == 0:
             return
@@ -284,10 +284,11 @@ def _quantiles(weights: NDArray[Any]) -> Floats:
     """Return QUANTILES in seconds of histograms of shape (rows, BINS), log-linear in a bin."""
     total = np.cumsum(weights, axis=1, dtype=np.float64)
     target = total[:, -1:] * _SHARES
-    bins = np.stack([(total < target[:, q, None]).sum(axis=1) for q in range(len(QUANTILES))], 1)
+    bins = np.count_nonzero(total[:, None, :] < target[:, :, None], axis=2)
     bins = np.minimum(bins, BINS - 1)
-    inside = np.take_along_axis(weights, bins, axis=1).astype(np.float64)
-    before = np.take_along_axis(total, bins, axis=1) - inside
+    every = np.arange(len(weights))[:, None]
+    inside = weights[every, bins].astype(np.float64)
+    before = total[every, bins] - inside
     share = np.minimum(np.maximum((target - before) / np.maximum(inside, 1e-12), 0.0), 1.0)
     lower = _LOWER[bins]
     quantiles: Floats = np.exp(lower + share * (_UPPER[bins] - lower))

@@ -87,11 +87,12 @@ def test_histograms_stay_bounded() -> None:
             )
         ]  # fmt: skip
         core.observe(batch(sorted(scans, key=lambda s: s.occurred_at)))
-    sketches = core._dwell.sketches
+    dwell = core._usual.dwell
+    sketches = dwell.sketches
     assert len(sketches.folded) <= 20
     assert len(sketches.pending) <= 20 + 40
     assert sketches.codes() <= 4 * 20 + 200
-    assert core._dwell.explain(core._dwell.code("swift", "new>lane", "picked_up")) is not None
+    assert dwell.explain(dwell.code("swift", "new>lane", "picked_up")) is not None
 
 
 def test_silent_without_knowledge() -> None:
