@@ -42,6 +42,7 @@ check: $(STAMP)  ## lint, format, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pipeline.schemas --check
+	$(BIN)/python -m pipeline.reference --check
 
 bench: $(STAMP)  ## throughput beside a stock Faust agent, in one run
 	@$(BIN)/python -m benchmarks
@@ -50,6 +51,7 @@ format: $(STAMP)  ## format the code, mend what can be mended, regenerate the sc
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/python -m pipeline.schemas
+	$(BIN)/python -m pipeline.reference
 
 lock: $(STAMP)  ## resolve requirements.lock anew (keeps versions that still fit; UPGRADE=1 does not)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

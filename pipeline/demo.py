@@ -32,15 +32,15 @@ from simulator.files import write_simulation
 from simulator.simulation import Simulation, simulate
 
 FOLDER: Final = Path("forewarn-demo")
-STREAM_SECONDS: Final = 50.0
+STREAM_SECONDS: Final = 45.0
 """How long the simulated weeks take."""
 
 
 def demo_command(
     *,
     parcels: Annotated[int, typer.Option(min=500, help="How many parcels.")] = 6000,
-    days: Annotated[int, typer.Option(min=14, help="How many simulated days.")] = 28,
-    seed: Annotated[int, typer.Option(min=0, help="Which world; another seed, another one.")] = 7,
+    days: Annotated[int, typer.Option(min=14, help="How many simulated days.")] = 35,
+    seed: Annotated[int, typer.Option(min=0, help="Which world; another seed, another one.")] = 1,
     seconds: Annotated[
         float, typer.Option(min=5, help="How long the simulated days take.")
     ] = STREAM_SECONDS,

@@ -247,7 +247,7 @@ def _surge_lines(summary: Summary) -> list[str]:
             )
     if summary.surges.false:
         lines.append(
-            f"                  {summary.surges.false} alarms that nothing planted explains"
+            f"                  {summary.surges.false} besides, which nothing planted explains"
         )
     return lines
 
