@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from configs.load import Config
-from detectors.base import Batch, Cell, Core, Counts, Output, Rejected
+from detectors.base import Batch, Cell, Core, Counts, Metric, Output, Rejected
 from detectors.decisions import Decision
 from pipeline.partition import partition_of
 from pipeline.records import Chunk, DeadLetter, RawRecord, read_complaints, read_tracking
@@ -163,26 +164,41 @@ class Task:
     def _outcome(
         self, source: Input, outputs: Iterable[Output], records: Sequence[RawRecord]
     ) -> Outcome:
-        outcome = Outcome()
+        outcome, counts = Outcome(), list[Counts]()
         for output in outputs:
             if isinstance(output, Counts):
-                outcome.counts += self._routed(output)
+                counts.append(output)
             elif isinstance(output, Rejected):
                 dead = DeadLetter(records[output.index], output.reason, "the core is full")
                 outcome.dead.append((source, dead))
             else:
                 outcome.decisions.append(output)
+        if counts:
+            outcome.counts = self._routed(counts)
         return outcome
 
-    def _routed(self, counts: Counts) -> list[tuple[int, Counts]]:
-        """Every partition of flow hears how far this source has come, and of its own series."""
-        cells: list[list[Cell]] = [[] for _ in range(self.partitions)]
-        for cell in counts.cells:
-            cells[_flow_partition(cell.series, self.partitions)].append(cell)
+    def _routed(self, counts: Sequence[Counts]) -> list[tuple[int, Counts]]:
+        """Every partition of flow hears how far this source has come, and of its own series.
+
+        The minutes of a chunk are one record: flow adds up, so how they are bundled cannot show.
+        """
+        sums: list[dict[tuple[Metric, str, int, int], int]] = [{} for _ in range(self.partitions)]
+        for cell in chain.from_iterable(record.cells for record in counts):
+            mine = sums[_flow_partition(cell.series, self.partitions)]
+            key = (cell.metric, cell.series, cell.bucket, cell.late_at)
+            mine[key] = mine.get(key, 0) + cell.count
+        last = counts[-1]
         return [
-            (p, Counts(source=counts.source, through=counts.through, cells=tuple(mine)))
-            for p, mine in enumerate(cells)
+            (p, Counts(source=last.source, through=last.through, cells=_cells(mine)))
+            for p, mine in enumerate(sums)
         ]
+
+
+def _cells(sums: dict[tuple[Metric, str, int, int], int]) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(metric, series, bucket, count, late_at)
+        for (metric, series, bucket, late_at), count in sums.items()
+    )
 
 
 @lru_cache(maxsize=65536)

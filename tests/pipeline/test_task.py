@@ -1,0 +1,100 @@
+"""A task takes records once, and sends what follows where it belongs."""
+
+import msgspec
+import pytest
+
+from detectors.base import Cell, Counts, Metric
+from pipeline.partition import partition_of
+from pipeline.records import RawRecord
+from pipeline.task import Input, Task, read_counts, sources_of
+from tests.pipeline.counting import counting_config
+from tests.pipeline.stage import events
+
+PARTITIONS = 4
+
+
+def task() -> Task:
+    return Task(1, PARTITIONS, counting_config())
+
+
+def scans(count: int, first: int = 0) -> list[RawRecord]:
+    return [
+        RawRecord(scan.key, scan.value, first + place, 0)
+        for place, scan in enumerate(events(count, first))
+    ]
+
+
+def test_records_are_taken_once() -> None:
+    """Records at or below the offset reached change nothing, a chunk may overlap."""
+    once, twice = task(), task()
+    first = once.absorb(Input.TRACKING, scans(2000))
+    again = twice.absorb(Input.TRACKING, scans(1500))
+    assert not twice.absorb(Input.TRACKING, scans(1500))
+    rest = twice.absorb(Input.TRACKING, scans(2000))
+    assert first.decisions
+    assert again.decisions + rest.decisions == first.decisions
+    assert once.offsets == twice.offsets
+    assert once.offsets[Input.TRACKING] == 1999
+    assert once.dump(0, 1) == twice.dump(0, 1)
+
+
+def test_every_flow_partition_hears_how_far_a_source_has_come() -> None:
+    """A chunk over many minutes is one record for each partition; cells go to their series' own."""
+    counts = task().absorb(Input.TRACKING, scans(5000)).counts
+    assert [p for p, _ in counts] == list(range(PARTITIONS))
+    assert {record.source for _, record in counts} == {"parcels/1"}
+    assert len({record.through for _, record in counts}) == 1
+    home = partition_of(b"swift", PARTITIONS)
+    for p, record in counts:
+        assert bool(record.cells) == (p == home)
+    cells = counts[home][1].cells
+    assert len({(c.metric, c.series, c.bucket, c.late_at) for c in cells}) == len(cells)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 600])
+def test_how_minutes_are_bundled_does_not_show(cut: int) -> None:
+    """Flow adds up the same, whether a source's minutes come in one record or in many."""
+
+    def added(size: int) -> list[bytes]:
+        source, flow = task(), task()
+        records = scans(2400)
+        for start in range(0, len(records), size):
+            outcome = source.absorb(Input.TRACKING, records[start : start + size])
+            for p, counts in outcome.counts:
+                if p == partition_of(b"swift", PARTITIONS):
+                    offset = flow.offsets[Input.COUNTS] + 1
+                    value = msgspec.json.encode(counts)
+                    flow.absorb(Input.COUNTS, [RawRecord(None, value, offset, 0)])
+        return flow.dump(0, 1)
+
+    assert added(cut) == added(2400)
+
+
+def test_a_bad_record_is_a_dead_letter_of_its_input() -> None:
+    """The others are judged, and the offset passes the bad one."""
+    records = scans(10)
+    records[3] = records[3]._replace(value=b"{")
+    one = task()
+    outcome = one.absorb(Input.TRACKING, records)
+    ((source, letter),) = outcome.dead
+    assert (source, letter.record, letter.reason) == (Input.TRACKING, records[3], "not_json")
+    assert one.offsets[Input.TRACKING] == 9
+
+
+def test_counts_that_cannot_be_read_are_dead_letters() -> None:
+    """Only tasks write partial counts; whoever else does breaks nothing."""
+    good = Counts(source="parcels/0", through=60, cells=(Cell(Metric.SCANS, "swift", 0, 1),))
+    records = [
+        RawRecord(None, msgspec.json.encode(good), 0, 0),
+        RawRecord(None, None, 1, 0),
+        RawRecord(None, b'{"source":1}', 2, 0),
+    ]
+    chunk = read_counts(records)
+    assert chunk.events == [good]
+    assert [letter.record.offset for letter in chunk.dead] == [1, 2]
+    assert {letter.reason for letter in chunk.dead} == {"not_counts"}
+
+
+def test_sources_are_the_cores_of_every_partition() -> None:
+    """Flow waits for all of these."""
+    assert sources_of(2) == ["parcels/0", "parcels/1", "complaints/0", "complaints/1"]
