@@ -1,7 +1,7 @@
 """The timer wheel: everything due, nothing twice, nothing that moved on."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.deadlines import Deadlines
@@ -16,6 +16,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_pops_what_a_look_at_every_row_would_find(steps: list[tuple[int, int, float]]) -> None:
     """Rows come out when due, once, whatever was scheduled, changed or called off before."""
