@@ -177,7 +177,7 @@ def show(balance: Balance, console: Console) -> None:
     for line in balance.differences():
         console.print(f"DOES NOT BALANCE: {line}", style="red", markup=False)
     if not balance.differences():
-        console.print("The books balance: ledger = Redis = provider, nothing lost, nothing twice.")
+        console.print("The books balance: nothing lost; ledger = Redis = provider.")
 
 
 def _lines(balance: Balance) -> Iterator[tuple[str, int, str]]:
