@@ -135,6 +135,10 @@ class Delivering:
         accounts = (a for book in self.books() for a in book.accounts.values())
         return {str(a.request.parcel_id or a.request.customer_id): str(a.state) for a in accounts}
 
+    def under_way(self) -> int:
+        """How many remedies still need the provider, or their customer to be told."""
+        return sum(1 for book in self.books() for _ in book.open())
+
     def given(self, name: str = "coupons") -> list[dict[str, Any]]:
         """The provider's own list."""
         with urlopen(f"{self.provider_url}/{name}", timeout=5) as answer:  # noqa: S310
@@ -151,13 +155,12 @@ class Delivering:
         return reconcile(self.books(), cache, [row["key"] for row in self.given()])
 
     def wait_for(self, wanted: Mapping[str, str] | int, seconds: float = 60) -> dict[str, str]:
-        """Wait until these states (or so many settled remedies) are in the ledger."""
+        """Wait until these states, or so many remedies that need nothing more, are in the ledger."""
         deadline = time.monotonic() + seconds
         while True:
             states = self.states()
             if isinstance(wanted, int):
-                settled = [s for s in states.values() if s not in {"reserved", "unknown"}]
-                if len(settled) == len(states) >= wanted:
+                if len(states) >= wanted and not self.under_way():
                     return states
             elif states == wanted:
                 return states
