@@ -155,7 +155,7 @@ class Delivering:
         return reconcile(self.books(), cache, [row["key"] for row in self.given()])
 
     def wait_for(self, wanted: Mapping[str, str] | int, seconds: float = 60) -> dict[str, str]:
-        """Wait until these states, or so many remedies that need nothing more, are in the ledger."""
+        """Wait until the ledger has these states, or so many remedies and nothing under way."""
         deadline = time.monotonic() + seconds
         while True:
             states = self.states()
