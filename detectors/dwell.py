@@ -20,18 +20,8 @@ from numpy.typing import NDArray
 from river import base
 from scipy.special import ndtr
 
-from detectors.sketches import (
-    Q01,
-    Q10,
-    Q50,
-    Q90,
-    Q99,
-    QUANTILES,
-    SEPARATOR,
-    Codes,
-    Floats,
-    Sketches,
-)
+from detectors.histograms import Q01, Q10, Q50, Q90, Q99, QUANTILES, Floats
+from detectors.sketches import SEPARATOR, Codes, Sketches
 from detectors.table import Rows
 
 _Z90: Final = NormalDist().inv_cdf(0.9)

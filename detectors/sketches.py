@@ -4,9 +4,6 @@ What is seen within an epoch of the clock is kept as integers, whose sums do not
 `fold` adds them at the epoch's end to weights that halve every `half_life_days`. Quantiles are
 read from a histogram when somebody asks after it has changed; they are no part of the state. A
 histogram is a sufficient statistic: those of two partitions can be added.
-
-The bins are those of DDSketch (Masson, Rim, Lee: DDSketch, VLDB 2019) with a fixed range: a
-quantile is off by at most half a bin, 5 % of its value.
 """
 
 from typing import Any, Final
@@ -14,23 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.histograms import BINS, EDGES, QUANTILES, Floats, quantiles
 from detectors.table import Rows, Table
 
-BINS: Final = 128
-DAY_SECONDS: Final = 86_400.0
-EDGES: Final = np.geomspace(60.0, 90 * DAY_SECONDS, BINS - 1)
-"""Bin 0 is below a minute, bin 127 is 90 days and more."""
-QUANTILES: Final = (0.01, 0.1, 0.5, 0.9, 0.95, 0.99)
-Q01, Q10, Q50, Q90, Q95, Q99 = range(len(QUANTILES))
 SEPARATOR: Final = "\x1f"
 PATIENCE: Final = 8
 """New observations a lane waits for before it is folded."""
 
-_LOWER: Final = np.log(np.concatenate([[20.0], EDGES]))
-_SHARES: Final = np.array(QUANTILES)
-_UPPER: Final = np.log(np.concatenate([EDGES, [EDGES[-1] * 1.1]]))
-
-Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 
@@ -209,7 +196,7 @@ class Sketches:
         stale = rows[~self._fresh[rows]]
         if len(stale):
             stale = ascending(stale)
-            self._quantiles[stale] = _quantiles(self.folded["weights"][stale])
+            self._quantiles[stale] = quantiles(self.folded["weights"][stale])
             self._fresh[stale] = True
         return stale
 
@@ -278,18 +265,3 @@ def ascending(codes: Codes) -> Codes:
     first[:1] = True
     np.not_equal(codes[1:], codes[:-1], out=first[1:])
     return codes[first]
-
-
-def _quantiles(weights: NDArray[Any]) -> Floats:
-    """Return QUANTILES in seconds of histograms of shape (rows, BINS), log-linear in a bin."""
-    total = np.cumsum(weights, axis=1, dtype=np.float64)
-    target = total[:, -1:] * _SHARES
-    bins = np.count_nonzero(total[:, None, :] < target[:, :, None], axis=2)
-    bins = np.minimum(bins, BINS - 1)
-    every = np.arange(len(weights))[:, None]
-    inside = weights[every, bins].astype(np.float64)
-    before = total[every, bins] - inside
-    share = np.minimum(np.maximum((target - before) / np.maximum(inside, 1e-12), 0.0), 1.0)
-    lower = _LOWER[bins]
-    quantiles: Floats = np.exp(lower + share * (_UPPER[bins] - lower))
-    return quantiles

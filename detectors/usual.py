@@ -10,10 +10,11 @@ from typing import Final
 import numpy as np
 
 from detectors.dwell import DwellModel, Segment
+from detectors.histograms import Q95
 from detectors.parcel_table import MILESTONES, ParcelTable
 from detectors.scan_columns import Index, Mask, Seconds
 from detectors.signoff import AttemptShares
-from detectors.sketches import Q95, Sketches, ascending
+from detectors.sketches import Sketches, ascending
 from detectors.table import Table
 
 _STAGES: Final = 2 * (len(MILESTONES) + 1)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from detectors.dwell import DwellModel
-from detectors.sketches import EDGES, Q50, Q90, Floats, Sketches
+from detectors.histograms import EDGES, Q50, Q90, Floats
+from detectors.sketches import Sketches
 from tests.detectors.contract import river_checks
 
 DAY = 86_400.0
