@@ -79,12 +79,12 @@ def read_tracking(records: Sequence[RawRecord], *, history: bool = False) -> Chu
     `history` says that the records tell of the past: without `received_at` an event then arrived
     when it occurred, as in a replay of files, and not when the record was written.
     """
-    return _TRACKING.read(records, history)
+    return _TRACKING.read(records, history=history)
 
 
 def read_complaints(records: Sequence[RawRecord], *, history: bool = False) -> Chunk[Complaint]:
     """Decode complaints; never raises for what a record says. `history` as for scans."""
-    return _COMPLAINTS.read(records, history)
+    return _COMPLAINTS.read(records, history=history)
 
 
 class _Reader(Generic[Wire]):
@@ -98,14 +98,16 @@ class _Reader(Generic[Wire]):
         self._count_others: Callable[[Wire], int] = count_others
         self._envelope = envelope
 
-    def read(self, records: Sequence[RawRecord], history: bool) -> Chunk[Wire]:
+    def read(self, records: Sequence[RawRecord], *, history: bool) -> Chunk[Wire]:
         events: list[Wire] = []
         arrivals: list[float] = []
         kept: list[RawRecord] = []
         dead: list[DeadLetter] = []
         for record in records:
             try:
-                event, arrival = self.fast(record, history) or self.strict(record, history)
+                event, arrival = self.fast(record, history=history) or self.strict(
+                    record, history=history
+                )
             except Refused as refused:
                 dead.append(DeadLetter(record, refused.reason, str(refused)))
                 continue
@@ -114,7 +116,7 @@ class _Reader(Generic[Wire]):
             kept.append(record)
         return Chunk(events, np.array(arrivals, np.float64), kept, dead)
 
-    def fast(self, record: RawRecord, history: bool = False) -> tuple[Wire, float] | None:
+    def fast(self, record: RawRecord, *, history: bool = False) -> tuple[Wire, float] | None:
         """Return what `strict` would, or None where cheap tests cannot tell."""
         _, value, _, timestamp_ms, headers = record
         if value is None or len(value) > MAX_STRING_BYTES:
@@ -134,10 +136,10 @@ class _Reader(Generic[Wire]):
         fields = self._width - astuple(event).count(None)
         if marks != 4 * fields - 2 * self._count_others(event) and not _flat(value, marks):
             return None
-        arrival = _arrival(event, timestamp_ms, history)
+        arrival = _arrival(event, timestamp_ms, history=history)
         return None if arrival is None else (event, arrival)
 
-    def strict(self, record: RawRecord, history: bool = False) -> tuple[Wire, float]:
+    def strict(self, record: RawRecord, *, history: bool = False) -> tuple[Wire, float]:
         """Return the event and its arrival, or raise `Refused`."""
         value = record.value
         if value is None:
@@ -152,7 +154,7 @@ class _Reader(Generic[Wire]):
             text = utf8(value)
             scan(text)
         event = self._typed(text)
-        arrival = _arrival(event, record.timestamp_ms, history)
+        arrival = _arrival(event, record.timestamp_ms, history=history)
         if arrival is None:
             raise _why_not(event, record.timestamp_ms)
         return event, arrival
