@@ -208,7 +208,7 @@ def _refusal(error: msgspec.ValidationError) -> Refused:
     return Refused(Reason.IMPOSSIBLE_VALUE, detail)
 
 
-def _arrival(event: TrackingEvent | Complaint, timestamp_ms: int, history: bool) -> float | None:
+def _arrival(event: TrackingEvent | Complaint, timestamp_ms: int, *, history: bool) -> float | None:
     """Return when anyone could know of the event, None if its times cannot be."""
     occurred = event.occurred_at.timestamp()
     if event.received_at is not None:

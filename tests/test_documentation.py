@@ -14,7 +14,13 @@ from pipeline import cli, stops
 from pipeline.records import RawRecord, read_complaints, read_tracking
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/connect.md", "docs/operations.md", "docs/configuration.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/connect.md",
+    "docs/operations.md",
+    "docs/configuration.md",
+    "docs/real-data.md",
+)
 ARRIVAL_MS = 1_773_000_000_000
 """2026-03-08: after every example."""
 

@@ -234,7 +234,8 @@ def test_replay_writes_each_record_back_once(
     assert "wrote back 1 record" in first.output
     (back,) = tracking(topics_made)
     assert (back.key(), back.value(), back.partition()) == (BAD[0].key, BAD[0].value, 0)
-    assert back.timestamp()[1] == NOON_MS
+    # Its own time where the topic keeps the producers', else the broker's, which is later.
+    assert back.timestamp()[1] >= NOON_MS
     headers = headers_on(back)
     assert headers["trace"] == b"7"
     assert set(headers) == {"trace", REPLAYED_FROM}
