@@ -119,7 +119,7 @@ class Table:
     def find(self, keys: Sequence[str]) -> Rows:
         """Return the row of each key, -1 where there is none."""
         get = self._index.get
-        return np.fromiter((get(key, -1) for key in keys), np.int64, len(keys))
+        return np.array([get(key, -1) for key in keys], np.int64)
 
     def add(self, keys: Sequence[str]) -> Rows:
         """Return the row of each key, made empty where missing; marks them changed."""
@@ -172,11 +172,13 @@ class Table:
         return inside
 
     def _upsert(self, keys: Sequence[str]) -> Rows:
-        index = self._index
-        for key in keys:
-            if key not in index:
-                self._new(key)
-        return np.fromiter((index[key] for key in keys), np.int64, len(keys))
+        rows = self.find(keys)
+        if (rows < 0).any():
+            for place in np.flatnonzero(rows < 0).tolist():
+                if keys[place] not in self._index:
+                    self._new(keys[place])
+            rows = self.find(keys)
+        return rows
 
     def _new(self, key: str) -> None:
         if self._free:
