@@ -135,6 +135,9 @@ class SeasonalCounts(base.Regressor):
         week = {"week_seen": ("f8", 168), "week_due": ("f8", 168)}
         self.series = Table("series", {**level, **spread, **shape})
         self.pool = Table("pool", {**spread, **shape, **week})
+        self._derived: dict[str, list[float]] = {}
+        """Pooled factors of every slot, by shape."""
+        self._derived_at = 0
 
     def begin(self, keys: Sequence[str], bucket: int) -> Rows:
         """Return the rows of series; those not known appear in `bucket`."""
@@ -249,11 +252,17 @@ class SeasonalCounts(base.Regressor):
 
     def _pooled(self, name: str, slot: int) -> float:
         """Return a pooled factor; those of all slots have mean 1."""
-        (row,) = self.pool.rows()
-        factors = _factor(
-            self.pool[f"{name}_seen"][row], self.pool[f"{name}_due"][row], _PRIOR[name]
-        )
-        return float(factors[slot] / factors.mean())
+        if self._derived_at != self.pool.loads:
+            self._derived.clear()
+            self._derived_at = self.pool.loads
+        factors = self._derived.get(name)
+        if factors is None:
+            (row,) = self.pool.rows()
+            own = _factor(
+                self.pool[f"{name}_seen"][row], self.pool[f"{name}_due"][row], _PRIOR[name]
+            )
+            factors = self._derived[name] = (own / own.mean()).tolist()
+        return factors[slot]
 
     def _own(self, rows: Rows, name: str, slot: int) -> Floats:
         seen = self.series[f"{name}_seen"][rows, slot]
@@ -285,6 +294,7 @@ class SeasonalCounts(base.Regressor):
             for column, value in (("seen", float(came.sum())), ("due", total)):
                 cells = self.pool[f"{name}_{column}"]
                 cells[pool, slot] = keep * cells[pool, slot] + value
+            self._derived.pop(name, None)
             if name not in _OWN:
                 continue
             due = self._level(rows) * self._shape(rows, slots) * believed

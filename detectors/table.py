@@ -88,6 +88,8 @@ class Table:
         self._gone: set[str] = set()
         self._free: list[int] = []
         self._used = 0
+        self.loads = 0
+        """How often rows were read from a blob; what is derived from them is then out of date."""
 
     def __len__(self) -> int:
         """Return the number of live rows."""
@@ -247,6 +249,7 @@ class Table:
         return decoded
 
     def _fill(self, decoded: _Blob) -> None:
+        self.loads += 1
         rows = self._upsert(decoded.keys)
         for name, raw in decoded.numbers.items():
             values = self._numbers[name]
