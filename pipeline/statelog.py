@@ -99,7 +99,8 @@ class StateLog:
             if notice is not None:
                 self._produce_notice(producer, notice)
         except KafkaException as error:
-            raise self._failure("a chunk could not be written", error) from error
+            cause = _cause(producer, error)
+            raise self._failure("a chunk could not be written", cause) from error
         self._retried("a chunk was not committed", producer.commit_transaction)
 
     def close(self) -> None:
@@ -231,6 +232,20 @@ class StateLog:
         if reason.code() in _UNREACHABLE or reason.retriable():
             return BrokerUnavailable(text)
         return WorkerFailure(text)
+
+
+def _cause(producer: Producer, error: KafkaException) -> KafkaException:
+    """Ask why a producer is done for: `produce` itself says no more than that it is.
+
+    A fence that the producer learned of in the background shows like this.
+    """
+    if error.args[0].code() != KafkaError._FATAL:  # noqa: SLF001
+        return error
+    try:
+        producer.abort_transaction(1.0)
+    except KafkaException as known:
+        return known
+    return error
 
 
 _json: Final = msgspec.json.encode

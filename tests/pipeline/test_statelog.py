@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
 from pipeline.clock import Notice
 from pipeline.records import RawRecord
-from pipeline.statelog import StateLog
+from pipeline.statelog import StateLog, _cause
 from pipeline.stops import Fenced, WorkerFailure
 from pipeline.task import Input, Outcome, Task
 from tests.pipeline.counting import counting_config
@@ -65,6 +66,22 @@ def test_a_former_owner_is_fenced(stage: Stage) -> None:
         log.commit(task, task.absorb(Input.TRACKING, _records(10, 10)), TOPICS)
     heir.commit(copy, copy.absorb(Input.TRACKING, _records(10, 10)), TOPICS)
     assert stage.decided() == ["swift/P1:10", "swift/P1:20"]
+
+
+def test_a_fence_learned_of_in_the_background_is_a_fence(stage: Stage) -> None:
+    """A producer that is done for says only that; the transaction's own error says why."""
+    log, heir = StateLog(stage.kafka, 0), StateLog(stage.kafka, 0)
+    log.open(_task())
+    producer = log._owned()
+    producer.begin_transaction()
+    heir.open(_task())
+    with pytest.raises(KafkaException) as raised:  # noqa: PT012 - any of these may be the first
+        for _ in range(100):
+            producer.produce(stage.kafka.topic("state"), b"x", b"x", partition=0)
+            producer.flush(0.2)
+    cause = _cause(producer, raised.value)
+    assert isinstance(log._failure("a chunk could not be written", cause), Fenced)
+    heir.close()
 
 
 def test_a_log_that_is_not_open_writes_nothing(stage: Stage) -> None:
