@@ -26,9 +26,10 @@ from pipeline.budget import Limits, RedisReservations
 from pipeline.issuer import Issuer, Patience, Step
 from pipeline.ledger import Book
 from pipeline.ledger_log import KafkaLedger, committed_offset, deliver_group, read_book
+from pipeline.letters import headers_of
 from pipeline.money_metrics import ROUND_SECONDS, count_verdict
 from pipeline.policy import judge
-from pipeline.records import RawRecord
+from pipeline.records import DeadLetter, RawRecord
 from pipeline.remedies import EpisodeEnded, Nothing, RemedyRequest, Wish, decode_wish, encode_wish
 from pipeline.settings import Clock, Settings
 from pipeline.transactions import Outgoing, Transactions
@@ -118,14 +119,8 @@ class Lane:
         return [Outgoing(topic, self.partition, key, encode_wish(verdict))]
 
     def _dead(self, record: RawRecord, source: str, reason: str, detail: str) -> Outgoing:
-        headers = [
-            ("forewarn-reason", reason.encode()),
-            ("forewarn-detail", detail[:1000].encode()),
-            ("forewarn-topic", self._kafka.topic(source).encode()),
-            ("forewarn-partition", b"%d" % self.partition),
-            ("forewarn-offset", b"%d" % record.offset),
-            ("forewarn-timestamp", b"%d" % record.timestamp_ms),
-        ]
+        letter = DeadLetter(record, reason, detail)
+        headers = headers_of(letter, self._kafka.topic(source), self.partition)
         topic = self._kafka.topic("dead-letters")
         return Outgoing(topic, self.partition, record.key, record.value, headers)
 
