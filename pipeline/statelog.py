@@ -17,6 +17,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from detectors.base import Counts
+from pipeline.broker_errors import FENCED, UNREACHABLE, cause_of
 from pipeline.clock import Notice
 from pipeline.letters import headers_of
 from pipeline.ring import MAX_VALUE_BYTES, Ring, State, Write
@@ -27,20 +28,6 @@ from pipeline.task import Input, Outcome
 MAX_MESSAGE_BYTES: Final = 2 * MAX_VALUE_BYTES
 _READ_SECONDS: Final = 60.0
 """Longest silence of the broker while state is read."""
-_FENCED: Final = frozenset(
-    {
-        KafkaError._FENCED,  # noqa: SLF001  # librdkafka's own codes have no public name
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.PRODUCER_FENCED,
-    }
-)
-_UNREACHABLE: Final = frozenset(
-    {
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._TRANSPORT,  # noqa: SLF001
-    }
-)
 _log = logging.getLogger(__name__)
 
 
@@ -99,7 +86,7 @@ class StateLog:
             if notice is not None:
                 self._produce_notice(producer, notice)
         except KafkaException as error:
-            cause = _cause(producer, error)
+            cause = cause_of(producer, error)
             raise self._failure("a chunk could not be written", cause) from error
         self._retried("a chunk was not committed", producer.commit_transaction)
 
@@ -227,25 +214,11 @@ class StateLog:
     def _failure(self, what: str, error: KafkaException) -> WorkerFailure:
         reason = error.args[0]
         text = f"partition {self.partition}: {what}: {reason.str()}"
-        if reason.code() in _FENCED:
+        if reason.code() in FENCED:
             return Fenced(f"{text}; another worker has it")
-        if reason.code() in _UNREACHABLE or reason.retriable():
+        if reason.code() in UNREACHABLE or reason.retriable():
             return BrokerUnavailable(text)
         return WorkerFailure(text)
-
-
-def _cause(producer: Producer, error: KafkaException) -> KafkaException:
-    """Ask why a producer is done for: `produce` itself says no more than that it is.
-
-    A fence that the producer learned of in the background shows like this.
-    """
-    if error.args[0].code() != KafkaError._FATAL:  # noqa: SLF001
-        return error
-    try:
-        producer.abort_transaction(1.0)
-    except KafkaException as known:
-        return known
-    return error
 
 
 _json: Final = msgspec.json.encode

@@ -11,25 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from pipeline.broker_errors import FENCED, UNREACHABLE, cause_of
 from pipeline.settings import Kafka
 from pipeline.stops import BrokerUnavailable, Fenced, WorkerFailure
 
-_FENCED: Final = frozenset(
-    {
-        KafkaError._FENCED,  # noqa: SLF001  # librdkafka's own codes have no public name
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.PRODUCER_FENCED,
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-    }
-)
-_UNREACHABLE: Final = frozenset(
-    {
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._TRANSPORT,  # noqa: SLF001
-    }
-)
+_FENCED: Final = FENCED | {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID}
+"""Or the group has moved on without this member."""
 _log = logging.getLogger(__name__)
 
 
@@ -104,8 +91,10 @@ class Transactions:
                 producer.send_offsets_to_transaction(
                     list(offsets), group, self._kafka.request_timeout_seconds
                 )
-        except (KafkaException, BufferError) as error:
+        except BufferError as error:
             raise self._failure("was not written", error) from error
+        except KafkaException as error:
+            raise self._failure("was not written", cause_of(producer, error)) from error
         self._retried("was not committed", producer.commit_transaction)
         return reached
 
@@ -131,7 +120,7 @@ class Transactions:
         text = f"{self._name}: {what}: {reason.str()}"
         if reason.code() in _FENCED:
             return Fenced(f"{text}; another process has this partition")
-        if reason.code() in _UNREACHABLE or reason.retriable():
+        if reason.code() in UNREACHABLE or reason.retriable():
             return BrokerUnavailable(text)
         return WorkerFailure(text)
 

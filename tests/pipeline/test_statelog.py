@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaException
 
+from pipeline.broker_errors import cause_of
 from pipeline.clock import Notice
 from pipeline.records import RawRecord
-from pipeline.statelog import StateLog, _cause
+from pipeline.statelog import StateLog
 from pipeline.stops import Fenced, WorkerFailure
 from pipeline.task import Input, Outcome, Task
 from tests.pipeline.counting import counting_config
@@ -79,7 +80,7 @@ def test_a_fence_learned_of_in_the_background_is_a_fence(stage: Stage) -> None:
         for _ in range(100):
             producer.produce(stage.kafka.topic("state"), b"x", b"x", partition=0)
             producer.flush(0.2)
-    cause = _cause(producer, raised.value)
+    cause = cause_of(producer, raised.value)
     assert isinstance(log._failure("a chunk could not be written", cause), Fenced)
     heir.close()
 
