@@ -29,6 +29,8 @@ GRID_SECONDS = 60
 """Deadlines fall on whole minutes of the clock."""
 
 Event = TypeVar("Event")
+Observed = TypeVar("Observed", contravariant=True)
+"""A `Batch` of events, or events as columns."""
 
 
 class Batch(msgspec.Struct, Generic[Event], frozen=True):
@@ -81,6 +83,7 @@ class RejectReason(StrEnum):
     """Why a core will not take a valid event."""
 
     TOO_MANY_PARCELS = "too_many_parcels"
+    TOO_MANY_CARRIERS = "too_many_carriers"
     TOO_MANY_CUSTOMERS = "too_many_customers"
     TOO_MANY_SERIES = "too_many_series"
 
@@ -95,12 +98,12 @@ class Rejected(msgspec.Struct, frozen=True):
 Output = Decision | Counts | Rejected
 
 
-class Core(Protocol[Event]):
+class Core(Protocol[Observed]):
     """Events in, outputs out, state as pages.
 
     A page is the rows whose key's hash falls into it: `page_of(key, pages)` of detectors.table,
-    `pages` a power of two. Blobs are versioned msgpack; a blob of an unknown version raises
-    `StateError`.
+    `pages` a power of two; of rows that have numbers, those whose number mod `pages` it is. Blobs
+    are versioned msgpack; a blob of an unknown version raises `StateError`.
     """
 
     @property
@@ -108,7 +111,7 @@ class Core(Protocol[Event]):
         """Seconds since the epoch; -inf before the first event."""
         ...
 
-    def observe(self, batch: Batch[Event]) -> list[Output]:
+    def observe(self, batch: Observed) -> list[Output]:
         """Judge and remember events in order; outputs in the order they came to be true."""
         ...
 

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from detectors.sketches import ascending
 
-_BUCKET_SECONDS: Final = 3600.0
+_BUCKET_MINUTES: Final = 60
+_FILE_BEYOND: Final = 1 << 17
+"""Rows that wait to be filed at most; filing many at once costs less a row."""
+_NEVER: Final = 2**32 - 1
 _NONE: Final = np.empty(0, np.int64)
 
 Rows = NDArray[np.int64]
-Due = NDArray[np.float64]
+Due = NDArray[np.int64] | NDArray[np.uint32]
+"""Minutes since the epoch; 2**32 - 1 is never."""
 
 
 class Deadlines:
@@ -26,70 +30,73 @@ class Deadlines:
 
     Examples
     --------
-    >>> due = np.array([120.0, 7200.0, np.inf])
+    >>> due = np.array([2, 120, 2**32 - 1])
     >>> deadlines = Deadlines()
     >>> deadlines.schedule(np.array([0, 1, 2]), due)
-    >>> deadlines.pop(180.0, due)
+    >>> deadlines.pop(3, due)
     array([0])
-    >>> due[1] = 60.0
-    >>> deadlines.schedule(np.array([1]), due)
-    >>> deadlines.pop(180.0, due)
+    >>> due[1] = 1
+    >>> deadlines.schedule(np.array([1]), due[1:2])
+    >>> deadlines.pop(3, due)
     array([1])
     """
 
     def __init__(self) -> None:
         self._near: list[Rows] = []
-        self._far: list[Rows] = []
-        self._buckets: dict[int, list[Rows]] = {}
+        self._far: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]] = []
+        self._waiting = 0
+        self._buckets: dict[int, list[NDArray[np.uint32]]] = {}
         self._hour = -1
         """Rows due up to the end of this hour are in `_near`."""
 
     def schedule(self, rows: Rows, due: Due) -> None:
-        """Note rows whose deadline in `due` is new; an infinite one is none."""
-        when = due[rows]
-        near = when < (self._hour + 1) * _BUCKET_SECONDS
+        """Note rows and their new deadlines, both of shape (n,)."""
+        near = due < (self._hour + 1) * _BUCKET_MINUTES
         if np.count_nonzero(near):
             self._near.append(rows[near])
-        far = ~near & np.isfinite(when)
-        if np.count_nonzero(far):
-            self._far.append(rows[far])
+        self._far.append((rows.astype(np.uint32), due.astype(np.uint32)))
+        self._waiting += len(rows)
+        if self._waiting > _FILE_BEYOND:
+            self._file()
 
-    def pop(self, limit: float, due: Due) -> Rows:
-        """Return the rows due at or before `limit`, ascending, and take them out."""
-        self._turn(int(limit // _BUCKET_SECONDS), due)
+    def pop(self, limit: int, due: Due) -> Rows:
+        """Return the rows due at or before a minute, ascending, and take them out.
+
+        `due` is the column of all rows' deadlines.
+        """
+        self._turn(limit // _BUCKET_MINUTES)
         if not self._near:
             return _NONE
-        near = np.concatenate(self._near)
+        near = self._near[0] if len(self._near) == 1 else np.concatenate(self._near)
         when = due[near]
         now = when <= limit
-        later = ~now & (when < (self._hour + 1) * _BUCKET_SECONDS)
+        later = ~now & (when < (self._hour + 1) * _BUCKET_MINUTES)
         self._near = [near[later]] if np.count_nonzero(later) else []
         return ascending(near[now]) if np.count_nonzero(now) else _NONE
 
-    def _turn(self, hour: int, due: Due) -> None:
+    def _turn(self, hour: int) -> None:
         if hour <= self._hour:
             return
-        self._file(due)
+        self._file()
         if hour - self._hour < len(self._buckets):
             passed = [h for h in range(self._hour + 1, hour + 1) if h in self._buckets]
         else:
             passed = [h for h in self._buckets if h <= hour]
         self._hour = hour
         for bucket in passed:
-            self._near += self._buckets.pop(bucket)
+            self._near += [rows.astype(np.int64) for rows in self._buckets.pop(bucket)]
 
-    def _file(self, due: Due) -> None:
+    def _file(self) -> None:
         """Put what came since the last turn into the buckets of its hours."""
         if not self._far:
             return
-        rows = np.concatenate(self._far)
-        self._far = []
-        when = due[rows]
-        far = np.isfinite(when) & (when >= (self._hour + 1) * _BUCKET_SECONDS)
-        rows, when = rows[far], when[far]
-        hours = (when // _BUCKET_SECONDS).astype(np.int64)
+        rows = np.concatenate([rows for rows, _ in self._far])
+        due = np.concatenate([due for _, due in self._far])
+        self._far, self._waiting = [], 0
+        far = (due != _NEVER) & (due >= (self._hour + 1) * _BUCKET_MINUTES)
+        rows, hours = rows[far], due[far] // np.uint32(_BUCKET_MINUTES)
         order = np.argsort(hours, kind="stable")
         rows, hours = rows[order], hours[order]
         cuts = (np.flatnonzero(hours[1:] != hours[:-1]) + 1).tolist()
         for start, stop in pairwise([0, *cuts, len(rows)] if len(rows) else []):
-            self._buckets.setdefault(int(hours[start]), []).append(rows[start:stop])
+            self._buckets.setdefault(int(hours[start]), []).append(rows[start:stop].copy())

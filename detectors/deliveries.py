@@ -4,9 +4,10 @@ import numpy as np
 
 from detectors.decisions import Evidence, SignoffAbnormal, decision_id, instant
 from detectors.events import Milestone
-from detectors.parcel_table import CODE, Flag, ParcelTable
+from detectors.parcel_table import Block, Flag, ParcelTable, has, some
 from detectors.sayings import Sayings
-from detectors.scan_columns import RETURNING, Index, Scans
+from detectors.scan_columns import LOST, RETURNED, RETURNING, Index
+from detectors.scans import Scans
 from detectors.signoff import MODEL, SignOff, Suspicion, suspicion
 from detectors.usual import Usual
 
@@ -27,44 +28,45 @@ class Deliveries:
         self._least_share = least_attempted_share
         self._config_version = config_version
 
-    def judge(self, scans: Scans, events: Index) -> None:
+    def judge(self, scans: Scans, events: Index, block: Block) -> None:
         """Judge deliveries of parcels seen before, then learn from them; at most one a parcel."""
-        state = self._parcels
-        events = events[state["flags"][scans.rows[events]] & np.uint8(Flag.SEEN) != 0]
+        seen = has(block["flags"], Flag.SEEN)
+        if np.count_nonzero(seen) < len(seen):
+            events, block = events[seen], some(block, seen)
         if len(events) == 0:
             return
-        rows = scans.rows[events]
-        attempted = state["flags"][rows] & np.uint8(Flag.ATTEMPTED) != 0
-        measured = (state["outside_at"][rows] != 0) & (state.destination[rows] != 0)
-        took = scans.at[events] - state["outside_at"][rows]
-        region = scans.region[events]
-        odd = measured & (region != 0) & (region != state.destination[rows])
-        odd |= state["stage"][rows] == RETURNING
+        attempted = has(block["flags"], Flag.ATTEMPTED)
+        destination, region = block["destination"], scans.region[events]
+        carrier, lane = block["carrier"].astype(np.int64), block["lane"].astype(np.int64)
+        measured = (block["outside_at"] != 0) & (destination != 0)
+        took = scans.at[events] - block["outside_at"]
+        odd = measured & (region != 0) & (region != destination)
+        odd |= block["stage"] == RETURNING
         if np.count_nonzero(measured):
-            odd |= measured & (took < self._usual.soonest(rows))
+            odd |= measured & (took < self._usual.soonest(lane))
         if np.count_nonzero(attempted) < len(attempted):
-            usual = self._usual.usually_attempted(state.carrier[rows], self._least_share)
-            odd |= ~attempted & usual
-        for event in events[odd].tolist():
-            self.judge_one(scans, event)
-        carriers = [state.carriers[number] for number in state.carrier[rows].tolist()]
-        self._usual.attempts.learn_many(carriers, attempted)
-        self._usual.learn_legs(rows[measured], took[measured])
+            odd |= ~attempted & self._usual.usually_attempted(carrier, self._least_share)
+        if np.count_nonzero(odd):
+            self._parcels.put(scans.rows[events[odd]], some(block, odd))
+            for event in events[odd].tolist():
+                self.judge_one(scans, event)
+        self._usual.learn_attempts(carrier, attempted)
+        self._usual.learn_legs(lane[measured], took[measured])
 
     def judge_one(self, scans: Scans, event: int) -> None:
         """Say so when the delivery at a position of the batch breaks a rule."""
         state, row = self._parcels, int(scans.rows[event])
-        facts = state.facts(row)
-        outside, stage = float(state["outside_at"][row]), int(state["stage"][row])
+        facts, record = state.facts(row), state.rows[row]
+        outside, stage = float(record["outside_at"]), int(record["stage"])
         share, deliveries = self._usual.attempts.share(facts["carrier"])
         measured = outside != 0 and facts["destination_region"] is not None
-        soonest = float(self._usual.soonest(np.array([row]))[0])
+        soonest = float(self._usual.soonest(np.array([record["lane"]], np.int64))[0])
         found = suspicion(
             SignOff(
-                returning=stage in {RETURNING, CODE[Milestone.RETURNED]},
-                lost=stage == CODE[Milestone.LOST],
-                attempted=bool(state["flags"][row] & Flag.ATTEMPTED),
-                region=scans.regions[event],
+                returning=stage in {RETURNING, RETURNED},
+                lost=stage == LOST,
+                attempted=bool(record["flags"] & Flag.ATTEMPTED),
+                region=scans.columns.regions[event],
                 destination=facts["destination_region"],
                 seconds=float(scans.at[event]) - outside if measured else None,
                 soonest=None if np.isnan(soonest) else soonest,
@@ -80,10 +82,10 @@ class Deliveries:
         row, at = int(scans.rows[event]), float(scans.at[event])
         facts = self._parcels.facts(row) | {
             "milestone": Milestone.DELIVERED,
-            "facility": scans.facilities[event],
-            "region": scans.regions[event],
+            "facility": scans.columns.facilities[event],
+            "region": scans.columns.regions[event],
         }
-        began = f"{int(self._parcels['epoch'][row])}:{instant(at).isoformat()}"
+        began = f"{int(self._parcels.rows['epoch'][row])}:{instant(at).isoformat()}"
         identity = decision_id("signoff.abnormal", facts["subject"], found.reason, began)
         decision = SignoffAbnormal(
             **facts,

@@ -135,7 +135,7 @@ class DwellModel(base.SupervisedAnomalyDetector):
         """Return the wait in seconds of each segment, NaN where there is no opinion."""
         row, known = self._speaker(codes)
         changed = self.sketches.refresh(row[known])
-        missing = len(self.sketches.folded["n"]) - len(self._wait)
+        missing = len(self.sketches.observations) - len(self._wait)
         if missing > 0:
             self._wait = np.concatenate([self._wait, np.zeros(missing)])
         if len(changed):
@@ -169,13 +169,13 @@ class DwellModel(base.SupervisedAnomalyDetector):
         if not known[0]:
             return None
         row = int(speaker[0])
-        carrier, lane, stage = self.sketches.folded.key(row).split(SEPARATOR)
+        carrier, lane, stage = self.sketches.key(row).split(SEPARATOR)
         quantiles = self.sketches.quantiles(speaker)[0].tolist()
         return Segment(
             carrier=carrier,
             lane=lane,
             stage=stage,
-            observations=round(float(self.sketches.folded["n"][row])),
+            observations=round(float(self.sketches.observations[row])),
             median=quantiles[Q50],
             q90=quantiles[Q90],
             q99=quantiles[Q99],
@@ -199,7 +199,7 @@ class DwellModel(base.SupervisedAnomalyDetector):
     def _speaker(self, codes: Codes) -> tuple[Rows, NDArray[np.bool_]]:
         """Return the first histogram with enough observations, and whether there is one."""
         rows = self.sketches.rows(codes)
-        enough = (self.sketches.folded["n"][rows] >= self.min_observations) & (rows >= 0)
+        enough = (self.sketches.observations[rows] >= self.min_observations) & (rows >= 0)
         level = enough.argmax(axis=1)
         every = np.arange(len(rows))
         return rows[every, level], enough[every, level]

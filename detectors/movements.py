@@ -1,13 +1,19 @@
-"""What scans do to parcels: rounds of at most one event each, as arrays."""
+"""What scans do to parcels: rounds of at most one scan each, as arrays.
 
+A round gathers its parcels' records into a block, judges and moves them there, and puts them
+back. Whatever concerns single parcels (a stall that ends, a number used again, a delivery hard to
+believe) is done on the table itself, which the block is put into before and read from after.
+"""
+
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from detectors.base import GRID_SECONDS, Rejected, RejectReason
+from detectors.base import Rejected, RejectReason
 from detectors.decisions import ClearedReason
 from detectors.deliveries import Deliveries
-from detectors.parcel_table import MILESTONES, Flag, ParcelTable
+from detectors.parcel_table import NEVER, OPAQUE, Block, Flag, ParcelTable, has, some
 from detectors.sayings import Sayings
 from detectors.scan_columns import (
     ATTEMPTS,
@@ -15,22 +21,21 @@ from detectors.scan_columns import (
     DELIVERED,
     GIVEN_UP,
     LABEL,
+    MILESTONES,
     NO_DWELL,
     OTHER,
     TERMINAL,
     Index,
     Mask,
-    Scans,
-    up_to_minute,
 )
+from detectors.scans import Scans
 from detectors.stalls import CLEARED_BY
 from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import Traffic
 from detectors.usual import Usual
 
-_SEEN: Final = np.uint8(Flag.SEEN)
 _ENDED: Final = np.uint8(Flag.ENDED)
-_NEWS: Final = np.where(ATTEMPTS, np.uint8(Flag.SEEN | Flag.ATTEMPTED), _SEEN)
+_NEWS: Final = np.where(ATTEMPTS, np.uint8(Flag.SEEN | Flag.ATTEMPTED), np.uint8(Flag.SEEN))
 """What a scan of each milestone adds to the flags."""
 _NOT_ENTERED: Final = np.uint8(255 - Flag.ENTERED)
 _UNSAID: Final = np.uint8(255 - Flag.CUSTOMS_SAID)
@@ -48,7 +53,6 @@ class Movements:
         traffic: Traffic,
         said: Sayings,
         *,
-        recheck_seconds: int,
         epoch_seconds: int,
         expire_days: float,
         retention_days: float,
@@ -57,14 +61,13 @@ class Movements:
     ) -> None:
         self._parcels, self._usual, self._timers = parcels, usual, timers
         self._deliveries, self._traffic, self._said = deliveries, traffic, said
-        self._recheck_seconds = recheck_seconds
         self._epoch_seconds = epoch_seconds
         self._keep_seconds = np.array([expire_days, retention_days]) * DAY_SECONDS
         self._recycle_seconds = recycle_days * DAY_SECONDS
         self._max_parcels = max_parcels
 
     def take(self, scans: Scans, start: int, stop: int) -> None:
-        """Take events start..stop, all of one epoch: parcel by parcel, round by round."""
+        """Take scans start..stop, all of one epoch: parcel by parcel, round by round."""
         taken = self._admit(scans, start, stop)
         order = np.argsort(scans.rows[taken], kind="stable")
         while len(order):
@@ -77,125 +80,163 @@ class Movements:
                 break
             self._round(scans, taken[np.sort(order[first])])
             order = order[~first]
-        self._timers.fire_until(float(scans.grid[stop - 1]))
+        self._timers.fire_until(int(scans.minute[stop - 1]))
 
     def _admit(self, scans: Scans, start: int, stop: int) -> Index:
-        """Find the rows of events, made where there is room; return the events that have one."""
-        keys = scans.keys[start:stop]
-        rows = self._parcels.table.find(keys)
+        """Find the rows of scans, made where there is room; return the scans that have one."""
+        carriers = scans.carrier[start:stop]
+        ids, starts = scans.columns.parcel_ids[start:stop], scans.starts[start:stop]
+        rows = self._parcels.find(ids, starts, carriers)
         if rows.min() < 0:
-            new = np.flatnonzero(rows < 0)
-            unknown = [keys[place] for place in new.tolist()]
-            room = max(self._max_parcels - len(self._parcels), 0)
-            self._parcels.add(list(dict.fromkeys(unknown))[:room])
-            rows[new] = self._parcels.table.find(unknown)
+            self._add(rows, np.flatnonzero((rows < 0) & (carriers != 0)), ids, carriers)
         scans.rows[start:stop] = rows
         events = np.arange(start, stop)
         if rows.min() >= 0:
             return events
         for index in events[rows < 0].tolist():
-            self._said.say(index, Rejected(index, RejectReason.TOO_MANY_PARCELS))
+            named = scans.carrier[index] != 0
+            reason = RejectReason.TOO_MANY_PARCELS if named else RejectReason.TOO_MANY_CARRIERS
+            self._said.say(index, Rejected(index, reason))
         return events[rows >= 0]
 
+    def _add(self, rows: Index, places: Index, ids: Sequence[str], carriers: Index) -> None:
+        """Give new parcels rows, in the order of their first scans, while there is room."""
+        keys = [(int(carriers[place]), ids[place]) for place in places.tolist()]
+        room = max(self._max_parcels - len(self._parcels), 0)
+        new = list(dict.fromkeys(keys))[:room]
+        numbers = np.array([carrier for carrier, _ in new], np.int64)
+        added = self._parcels.add([parcel_id for _, parcel_id in new], numbers)
+        row_of = dict(zip(new, added.tolist(), strict=True))
+        rows[places] = [row_of.get(key, -1) for key in keys]
+
     def _round(self, scans: Scans, events: Index) -> None:
-        """Take at most one event of each parcel."""
-        state, rows = self._parcels, scans.rows[events]
-        while np.count_nonzero(passed := state["due"][rows] <= scans.grid[events]):
+        """Take at most one scan of each parcel."""
+        rows = scans.rows[events]
+        block = self._parcels.gather(rows)
+        while np.count_nonzero(passed := block["due"] <= scans.minute[events]):
             self._timers.fire(rows[passed])
-        flags = state["flags"][rows]
-        over = flags & _ENDED != 0
+            block[passed] = self._parcels.rows[rows[passed]]
+        over = has(block["flags"], Flag.ENDED)
         if np.count_nonzero(over):
             for event in events[over].tolist():
                 self._after_the_end(scans, event)
-            flags = state["flags"][rows]
-        seen, ended = flags & _SEEN != 0, flags & _ENDED != 0
-        last_at, at = state["last_at"][rows], scans.at[events]
-        bit = state["same_time"][rows] >> scans.milestone[events].astype(np.uint32) & 1
-        living = seen & ~ended
-        late = living & (at < last_at)
-        again = living & (at == last_at) & (bit != 0)
+            block[over] = self._parcels.rows[rows[over]]
+            over = has(block["flags"], Flag.ENDED)
+        seen = has(block["flags"], Flag.SEEN) & ~over
+        last_at, at = block["last_at"], scans.at[events]
+        late = seen & (at < last_at)
+        bit = block["same_time"] >> scans.milestone[events].astype(np.uint32) & np.uint32(1)
+        again = seen & (at == last_at) & (bit != 0)
         if np.count_nonzero(late):
-            self._late(scans, events[late])
-        usual = ~(ended | late | again)
-        taken = np.count_nonzero(usual)
-        if taken == len(events):
-            self._move(scans, events)
-        elif taken:
-            self._move(scans, events[usual])
+            self._late(scans, events[late], some(block, late))
+        usual = ~(over | late | again)
+        count = np.count_nonzero(usual)
+        if count == len(events):
+            self._move(scans, events, block)
+        elif count:
+            self._move(scans, events[usual], some(block, usual))
 
     def _after_the_end(self, scans: Scans, event: int) -> None:
         """Begin a recycled number's next life; say when what was given up is delivered."""
-        state, row = self._parcels, int(scans.rows[event])
-        milestone = int(scans.milestone[event])
-        since_end = float(scans.at[event] - state["ended_at"][row])
+        row, milestone = int(scans.rows[event]), int(scans.milestone[event])
+        record = self._parcels.rows[row]
+        since_end = float(scans.at[event] - record["ended_at"])
         if milestone == LABEL and since_end > self._recycle_seconds:
-            state.recycle(row)
-        elif milestone == DELIVERED and GIVEN_UP[state["stage"][row]] and since_end >= 0:
+            self._parcels.recycle(row)
+        elif milestone == DELIVERED and GIVEN_UP[record["stage"]] and since_end >= 0:
             self._deliveries.judge_one(scans, event)
-            state["stage"][row] = DELIVERED
-            state.table.touch([row])
+            record["stage"] = DELIVERED
+            self._parcels.touch(np.array([row]))
 
-    def _late(self, scans: Scans, events: Index) -> None:
+    def _late(self, scans: Scans, events: Index, block: Block) -> None:
         """Take from scans older than the parcel's last what they add; the stage stays."""
-        state, rows = self._parcels, scans.rows[events]
-        for event in events[scans.context[events]].tolist():
-            state.remember(int(scans.rows[event]), scans.events[event], overwrite=False)
-        state["flags"][rows] |= _NEWS[scans.milestone[events]]
-        state.table.touch(rows)
-        self._traffic.count_entered(scans, events)
+        rows = scans.rows[events]
+        self._remember(scans, events, block, overwrite=False)
+        block["flags"] |= _NEWS[scans.milestone[events]]
+        self._traffic.count_entered(scans, events, block)
+        self._parcels.put(rows, block)
+        self._parcels.touch(rows)
 
-    def _move(self, scans: Scans, events: Index) -> None:
+    def _move(self, scans: Scans, events: Index, block: Block) -> None:
         """Take scans in the order of their parcels' lives; at most one a parcel."""
-        state, rows = self._parcels, scans.rows[events]
+        rows = scans.rows[events]
         milestone, at = scans.milestone[events], scans.at[events]
-        stage, last_at = state["stage"][rows].astype(np.int64), state["last_at"][rows]
+        last_at = block["last_at"].copy()
         lag = np.maximum(scans.arrival[events] - at, 0.0)
-        dwelt = (stage > 0) & ~NO_DWELL[milestone]
-        self._usual.learn(rows, stage, at - last_at, dwelt=dwelt, lag=lag)
-        for event in events[scans.context[events]].tolist():
-            self._remember(scans, event)
-        moved = self._moved(scans, events, stage)
-        stalled = state["stall"][rows] != 0
-        if np.count_nonzero(stalled):
-            self._clear(scans, events[moved & stalled])
+        dwelt = (block["stage"] > 0) & ~NO_DWELL[milestone]
+        self._usual.learn(block, at - last_at, dwelt=dwelt, lag=lag)
+        self._remember(scans, events, block, overwrite=True)
+        moved = self._moved(scans, events, block)
+        if np.count_nonzero(block["stall"]):
+            self._clear(scans, events, block, moved & (block["stall"] != 0))
         delivered = milestone == DELIVERED
         if np.count_nonzero(delivered):
-            self._deliveries.judge(scans, events[delivered])
-        going = events if np.count_nonzero(moved) == len(events) else events[moved]
-        self._place(scans, going)
+            self._deliveries.judge(scans, events[delivered], some(block, delivered))
+        self._place(scans, events, block, moved)
         bits = np.left_shift(np.uint32(1), milestone.astype(np.uint32))
-        bits |= np.where(last_at == at, state["same_time"][rows], np.uint32(0))
-        state["same_time"][rows] = bits
-        state["last_at"][rows] = at
-        outside = state["at_destination"][rows] == 0
-        state["outside_at"][rows[outside]] = at[outside]
-        state["flags"][rows] |= _NEWS[milestone]
-        self._customs(scans, going)
-        self._traffic.count_entered(scans, events)
-        self._traffic.count_left(scans, events)
-        self._set_deadlines(scans, events)
+        block["same_time"] = bits | np.where(last_at == at, block["same_time"], np.uint32(0))
+        block["last_at"] = at
+        block["outside_at"] = np.where(block["inside"] == 0, at, block["outside_at"])
+        block["flags"] |= _NEWS[milestone]
+        self._customs(scans, events, block, moved)
+        self._traffic.count_entered(scans, events, block)
+        self._traffic.count_left(scans, events, block)
+        self._set_deadlines(scans, events, block)
+        self._parcels.put(rows, block)
+        self._timers.set(rows, block)
 
-    def _moved(self, scans: Scans, events: Index, stage: Index) -> Mask:
+    def _moved(self, scans: Scans, events: Index, block: Block) -> Mask:
         """Tell which scans are movements: another stage or another place, and no label late."""
-        milestone, place = scans.milestone[events], scans.place[events]
-        elsewhere = (place != 0) & (place != self._parcels.place[scans.rows[events]])
+        milestone, place, stage = scans.milestone[events], scans.place[events], block["stage"]
+        was = np.where(block["facility"] != 0, block["facility"], block["region"])
+        elsewhere = (place != 0) & (place != was)
         known = (milestone != OTHER) & ((milestone != LABEL) | (stage == 0))
         moved: Mask = known & ((milestone != stage) | elsewhere)
         return moved
 
-    def _remember(self, scans: Scans, event: int) -> None:
-        state, row = self._parcels, int(scans.rows[event])
-        column = state.table.text("destination_region")
-        before = column[row]
-        state.remember(row, scans.events[event], overwrite=True)
-        if before is None or before == column[row]:
+    def _remember(self, scans: Scans, events: Index, block: Block, *, overwrite: bool) -> None:
+        """Take the context that scans bring; late ones fill gaps only."""
+        which = scans.context[events]
+        bringing = np.flatnonzero(which >= 0)
+        if len(bringing) == 0:
             return
-        if self._traffic.count_gone(row, before, float(scans.clock[event])):
-            state["flags"][row] &= _NOT_ENTERED
+        which = which[bringing]
+        context, part = scans.columns.context, block.take(bringing)
+        before = part["destination"].copy()
+        for column, brought in (
+            ("origin", scans.origins),
+            ("destination", scans.destinations),
+            ("service", scans.services),
+            ("promised", context.promised),
+            ("value", context.values),
+        ):
+            told = brought[which]
+            use = told != 0 if overwrite else (told != 0) & (part[column] == 0)
+            part[column] = np.where(use, told, part[column])
+        part["lane"] = self._parcels.lane_numbers(part)
+        if overwrite:
+            self._leave(scans, events[bringing], part, before)
+        block.view(OPAQUE)[bringing] = part.view(OPAQUE)
+        places = which.tolist()
+        self._parcels.own(
+            scans.rows[events[bringing]],
+            [context.order_ids[place] for place in places],
+            [context.customer_ids[place] for place in places],
+            overwrite=overwrite,
+        )
 
-    def _clear(self, scans: Scans, events: Index) -> None:
+    def _leave(self, scans: Scans, events: Index, block: Block, before: Index) -> None:
+        """Count parcels gone from a destination region that is theirs no more."""
+        for place in np.flatnonzero((before != 0) & (before != block["destination"])).tolist():
+            flags, clock = int(block["flags"][place]), float(scans.clock[events[place]])
+            if self._traffic.count_gone(flags, int(before[place]), clock):
+                block["flags"][place] &= _NOT_ENTERED
+
+    def _clear(self, scans: Scans, events: Index, block: Block, ends: Mask) -> None:
         """End the stalls of parcels that moved."""
-        for event in events.tolist():
+        rows = scans.rows[events[ends]]
+        self._parcels.rows[rows] = block[ends]
+        for event in events[ends].tolist():
             milestone = MILESTONES[int(scans.milestone[event]) - 1]
             self._timers.end_stall(
                 int(scans.rows[event]),
@@ -204,47 +245,40 @@ class Movements:
                 moved_at=float(scans.at[event]),
                 position=event,
             )
+        block[ends] = self._parcels.rows[rows]
 
-    def _place(self, scans: Scans, events: Index) -> None:
-        """Note where parcels have moved to."""
-        state, rows = self._parcels, scans.rows[events]
-        listed = events.tolist()
-        facilities = [scans.facilities[event] for event in listed]
-        state.move(rows, facilities, [scans.regions[event] for event in listed])
-        region, place = scans.region[events], scans.place[events]
-        if np.count_nonzero(region) < len(region):
-            region = np.where(region != 0, region, state.region[rows])
-            place = np.where(place != 0, place, region)
-        state.region[rows] = region
-        state.place[rows] = place
-        state["stage"][rows] = scans.milestone[events]
-        state["at_destination"][rows] = (region != 0) & (region == state.destination[rows])
+    def _place(self, scans: Scans, events: Index, block: Block, moved: Mask) -> None:
+        """Note where parcels have moved to; without a region they are where they were."""
+        region = np.where(scans.region[events] != 0, scans.region[events], block["region"])
+        inside = (region != 0) & (region == block["destination"])
+        for column, value in (
+            ("facility", scans.facility[events]),
+            ("region", region),
+            ("stage", scans.milestone[events]),
+            ("inside", inside),
+        ):
+            block[column] = np.where(moved, value, block[column])
 
-    def _customs(self, scans: Scans, events: Index) -> None:
+    def _customs(self, scans: Scans, events: Index, block: Block, moved: Mask) -> None:
         """Begin and end customs episodes."""
-        state, rows = self._parcels, scans.rows[events]
-        held, since = CUSTOMS[scans.milestone[events]], state["customs_since"][rows]
+        held, since = CUSTOMS[scans.milestone[events]], block["customs_since"]
         if not np.count_nonzero(held) and not np.count_nonzero(since):
             return
-        begins = held & (since == 0)
-        state["customs_since"][rows[begins]] = scans.at[events[begins]]
-        state["customs_since"][rows[~held]] = 0
-        state["flags"][rows[~held]] &= _UNSAID
+        begins, ends = moved & held & (since == 0), moved & ~held
+        block["customs_since"] = np.where(begins, scans.at[events], np.where(ends, 0.0, since))
+        block["flags"] = np.where(ends, block["flags"] & _UNSAID, block["flags"])
 
-    def _set_deadlines(self, scans: Scans, events: Index) -> None:
-        state, rows = self._parcels, scans.rows[events]
-        grid, at = scans.grid[events], scans.at[events]
+    def _set_deadlines(self, scans: Scans, events: Index, block: Block) -> None:
+        minute, at = scans.minute[events], scans.at[events]
         ended = TERMINAL[scans.milestone[events]]
-        wait = self._usual.waits(rows)
-        until = np.where(np.isnan(wait), grid + self._recheck_seconds, up_to_minute(at + wait))
-        until[ended | (state["stall"][rows] != 0)] = np.inf
-        state["wait_until"][rows] = until
+        until = self._timers.until(self._usual.waits(block), at, minute)
+        until[ended | (block["stall"] != 0)] = NEVER
+        block["wait_until"] = until
         keep = self._keep_seconds[ended.astype(np.int64)]
         epochs = np.ceil((scans.clock[events] + keep) / self._epoch_seconds)
-        state["gone_at"][rows] = epochs * self._epoch_seconds
+        block["gone_at"] = epochs * (self._epoch_seconds // 60)
         if np.count_nonzero(ended):
-            over = rows[ended]
-            state["customs_since"][over] = 0
-            state["ended_at"][over] = at[ended]
-            state["flags"][over] |= _ENDED
-        self._timers.arm(rows, grid + GRID_SECONDS)
+            block["customs_since"] = np.where(ended, 0.0, block["customs_since"])
+            block["ended_at"] = np.where(ended, at, block["ended_at"])
+            block["flags"] |= np.where(ended, _ENDED, np.uint8(0))
+        self._timers.arm(block, minute + 1)

@@ -1,7 +1,11 @@
-"""The parcels in flight: one row each, as columns, and what is derived from them.
+"""The parcels in flight: one record of fixed length each, in one array.
 
-`table` is the state. Beside it lie columns that are made from it and never stored: numbers for
-carrier and lane, and hashes of names that are only compared within the process.
+A chunk's parcels are gathered into a block, judged there, and put back: each parcel is two cache
+lines that are touched twice, however many parcels there are. Names stand as numbers
+(`detectors.names`); what is a parcel's own (its id, its order, its customer) is one string beside
+the record. A new parcel takes the lowest number that is free, and numbers become free at ends of
+epochs only, so numbers, too, depend on the sequence of events alone; they are what pages are made
+of.
 """
 
 from collections.abc import Sequence
@@ -12,12 +16,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decisions import instant
-from detectors.events import Milestone, TrackingEvent
-from detectors.table import Rows, Table
+from detectors.key_index import MAX_ROWS, KeyIndex, spread
+from detectors.names import Names
+from detectors.row_state import RowState, pack_rows, unpack_rows
+from detectors.scan_columns import MILESTONES, Index, Mask, Texts
 
-MILESTONES: Final = tuple(Milestone)
-CODE: Final = {milestone: number for number, milestone in enumerate(MILESTONES, 1)}
-"""Milestones as numbers from 1; 0 = none yet."""
+NEVER: Final = 2**32 - 1
+"""In a column of minutes: not ever."""
+SEPARATOR: Final = "\x1f"
+"""No id has it: control characters are refused."""
+_FIRST_CAPACITY: Final = 64
+MOST_NAMES: Final = 1_000_000
+MOST_CARRIERS: Final = 65_535
+
+ROW: Final = np.dtype(
+    [
+        ("last_at", "<f8"),
+        ("outside_at", "<f8"),
+        ("ended_at", "<f8"),
+        ("customs_since", "<f8"),
+        ("stall_from", "<f8"),
+        ("promised", "<f8"),
+        ("value", "<i8"),
+        ("due", "<u4"),
+        ("wait_until", "<u4"),
+        ("gone_at", "<u4"),
+        ("stall_at", "<u4"),
+        ("same_time", "<u4"),
+        ("facility", "<u4"),
+        ("region", "<u4"),
+        ("origin", "<u4"),
+        ("destination", "<u4"),
+        ("service", "<u4"),
+        ("lane", "<u4"),
+        ("carrier", "<u2"),
+        ("epoch", "<u2"),
+        ("stage", "u1"),
+        ("inside", "u1"),
+        ("stall", "u1"),
+        ("flags", "u1"),
+        ("spare", "<u4"),
+    ]
+)
+"""`last_at`: last scan. `outside_at`: last scan outside the destination region. `stall_from`: the
+scan an open stall counts from; `stall`: its reason's number. Those, `ended_at`, `customs_since`
+and `promised` are seconds since the epoch, 0 = none. `value` is the declared one in minor units
+plus 1, 0 = unknown.
+
+In minutes since the epoch, `NEVER` = never: `due`, the next deadline of any kind; `wait_until`,
+when the silence is too long or is looked at again; `gone_at`, when the parcel is forgotten;
+`stall_at`, when the open stall opened.
+
+`same_time`: bits of the milestones seen exactly at `last_at`. `facility` to `service` and
+`carrier` are numbers of names. `lane` is derived and no part of the state. `inside`: the last
+movement was in the destination region. The length is a multiple of 8, so that columns of a block
+are aligned."""
+
+Block = NDArray[np.void]
+"""Records of ROW, shape (n,). `take` and opaque records are how numpy copies them fast: indexing an
+array of records copies column by column (0.24 us a record instead of 0.02)."""
+OPAQUE: Final = np.dtype((np.void, ROW.itemsize))
 
 
 class Flag(IntFlag):
@@ -35,192 +93,307 @@ class Flag(IntFlag):
     """This customs episode has been announced as overdue."""
 
 
-_NUMBERS: Final = {
-    "last_at": "f8",
-    "due": "f8",
-    "wait_until": "f8",
-    "gone_at": "f8",
-    "outside_at": "f8",
-    "ended_at": "f8",
-    "customs_since": "f8",
-    "stall_from": "f8",
-    "stall_at": "f8",
-    "promised": "f8",
-    "value": "i8",
-    "same_time": "u4",
-    "epoch": "u2",
-    "stage": "u1",
-    "at_destination": "u1",
-    "stall": "u1",
-    "flags": "u1",
-}
-"""Times in seconds since the epoch, 0 = none, inf = never.
-
-`last_at`: last scan. `due`: next deadline of any kind. `wait_until`: when the silence is too
-long, or is looked at again. `gone_at`: when the parcel is forgotten. `outside_at`: last scan
-outside the destination region. `stall_from`: the scan an open stall counts from; `stall_at`:
-when it opened; `stall`: its reason's number. `same_time`: bits of the milestones seen exactly at
-`last_at`. `value` is the declared one in minor units plus 1, 0 = unknown.
-"""
-_CONTEXT: Final = (
-    "order_id",
-    "customer_id",
-    "origin_region",
-    "destination_region",
-    "service_level",
-)
-_TEXTS: Final = ("facility", "region", *_CONTEXT)
-
-
 class ParcelTable:
-    """Rows of parcels with their derived columns."""
+    """Records of parcels by carrier and parcel id."""
 
     def __init__(self) -> None:
-        self.table = Table("parcels", _NUMBERS, _TEXTS)
+        self.rows: Block = np.zeros(_FIRST_CAPACITY, ROW)
+        self.names = Names(MOST_NAMES)
+        self.carriers = Names(MOST_CARRIERS)
         self.lanes: list[tuple[str, str]] = []
         """(carrier, lane) by lane number."""
-        self.carriers: list[str] = []
+        self._own: list[str | None] = [None] * _FIRST_CAPACITY
+        """parcel id, order and customer; None where a row is free."""
+        self._live = np.zeros(_FIRST_CAPACITY, np.bool_)
+        self._count = 0
+        self._used = 0
+        """Rows from here on were never taken."""
+        self._state = RowState(_FIRST_CAPACITY)
         self.forget_derived()
 
     def __len__(self) -> int:
         """Return the number of parcels."""
-        return len(self.table)
+        return self._count
 
-    def __getitem__(self, column: str) -> NDArray[Any]:
-        """Return a numeric column; fetch it anew after rows were added."""
-        return self.table[column]
+    # ---- what is derived
 
     def forget_derived(self) -> None:
-        """Forget numbers of carriers and lanes; `derive` makes them anew."""
+        """Forget lanes, index and free rows; `derive` makes them anew."""
         self.lanes.clear()
-        self.carriers.clear()
-        self._lane_numbers: dict[tuple[int, str | None, str | None], int] = {}
-        self._carrier_numbers: dict[str, int] = {}
-        self._shared: dict[str, str] = {}
-        self.lane = np.zeros(0, np.int64)
-        self.carrier = np.zeros(0, np.int64)
-        self.place = np.zeros(0, np.int64)
-        """Hash of the facility of the last movement, or of its region where it has none."""
-        self.region = np.zeros(0, np.int64)
-        self.destination = np.zeros(0, np.int64)
+        self._lane_numbers: dict[tuple[int, int, int], int] = {}
+        self._lane_carriers: list[int] = []
+        self._index = KeyIndex()
+        self._free = np.zeros(0, np.int64)
 
-    def derive(self, rows: Rows) -> None:
-        """Fill the derived columns of rows."""
-        self._stretch()
-        facility, region = self.table.text("facility"), self.table.text("region")
-        destination = self.table.text("destination_region")
-        for row in rows.tolist():
-            self.carrier[row] = self._carrier_number(self.table.key(row).split("/", 1)[0])
-            self.place[row] = name_hash(facility[row] or region[row])
-            self.region[row] = name_hash(region[row])
-            self.destination[row] = name_hash(destination[row])
-            self._derive_lane(row)
+    def derive(self) -> None:
+        """Make what is derived anew from the state."""
+        self.forget_derived()
+        rows = self.live()
+        self._used = int(rows[-1]) + 1 if len(rows) else 0
+        self._count = len(rows)
+        if len(rows):
+            self._index.add(self._hashes_of(rows), rows)
+            self.rows["lane"][rows] = self.lane_numbers(self.gather(rows))
+        self.find_free()
 
-    def add(self, keys: Sequence[str]) -> None:
-        """Make rows for new keys."""
-        rows = self.table.add(keys)
-        self._stretch()
+    def find_free(self) -> None:
+        """Note which numbers may be taken: what was removed since the last time, too."""
+        self._free = np.flatnonzero(~self._live[: self._used])
+
+    def lane_numbers(self, block: Block) -> Index:
+        """Return the lane of each record by its carrier, origin and destination."""
+        ends = [block[name].tolist() for name in ("carrier", "origin", "destination")]
+        number = self._lane_number
+        return np.array([number(key) for key in zip(*ends, strict=True)], np.int64)
+
+    def carrier_of(self, lanes: Index) -> Index:
+        """Return the number of each lane's carrier."""
+        return np.array(self._lane_carriers, np.int64)[lanes]
+
+    # ---- blocks
+
+    def gather(self, rows: Index) -> Block:
+        """Return copies of records."""
+        return self.rows.take(rows)
+
+    def put(self, rows: Index, block: Block) -> None:
+        """Put records back; each row stands once."""
+        self.rows.view(OPAQUE)[rows] = block.view(OPAQUE)
+
+    # ---- rows by key
+
+    def live(self) -> Index:
+        """Return the rows of parcels, ascending."""
+        return np.flatnonzero(self._live)
+
+    def find(self, parcel_ids: Sequence[str], starts: Sequence[str], carriers: Index) -> Index:
+        """Return the row of each parcel, -1 where there is none.
+
+        `starts` are the ids with SEPARATOR behind them.
+        """
+        hashes = _hashes(parcel_ids, carriers)
+        rows, slots = self._index.find(hashes)
+        known = np.flatnonzero(rows >= 0)
+        if len(known) == 0:
+            return rows
+        found = rows[known]
+        own = map(self._own.__getitem__, found.tolist())
+        wanted = starts if len(known) == len(starts) else [starts[k] for k in known.tolist()]
+        same = np.fromiter(map(str.startswith, own, wanted), np.bool_, len(known))  # type: ignore[arg-type]
+        same &= self.rows["carrier"][found] == carriers[known]
+        for place in known[~same].tolist():
+            rows[place] = self._find_beyond(
+                starts[place], carriers[place], hashes[place], slots[place]
+            )
+        return rows
+
+    def add(self, parcel_ids: Sequence[str], carriers: Index) -> Index:
+        """Make records of new parcels, the lowest free numbers first; return their rows."""
+        rows = self._take(len(parcel_ids))
+        self._index.add(_hashes(parcel_ids, carriers), rows)
+        block = np.zeros(len(rows), ROW)
+        block["carrier"] = carriers
         for column in ("due", "wait_until", "gone_at"):
-            self.table[column][rows] = np.inf
-        for names in (self.place, self.region, self.destination):
-            names[rows] = 0
-        carriers = [self._carrier_number(key.split("/", 1)[0]) for key in keys]
-        self.carrier[rows] = carriers
-        self.lane[rows] = [self._lane_number(carrier, None, None) for carrier in carriers]
+            block[column] = NEVER
+        block["lane"] = self.lane_numbers(block)
+        self.put(rows, block)
+        for row, parcel_id in zip(rows.tolist(), parcel_ids, strict=True):
+            self._own[row] = f"{parcel_id}{SEPARATOR}{SEPARATOR}"
+        self._live[rows] = True
+        self._count += len(rows)
+        self.touch(rows)
+        self._state.renew(rows)
+        return rows
+
+    def remove(self, rows: Index) -> None:
+        """Forget parcels; their numbers are free after `find_free`."""
+        self._index.remove(self._hashes_of(rows), rows)
+        blank = np.zeros(1, ROW)
+        blank["due"] = NEVER
+        self.put(rows, blank.repeat(len(rows)))
+        for row in rows.tolist():
+            self._own[row] = None
+        self._live[rows] = False
+        self._count -= len(rows)
+        self.touch(rows)
 
     def recycle(self, row: int) -> None:
         """Start a new life of a number that a carrier uses again."""
-        epoch = (int(self["epoch"][row]) + 1) % 65536
-        for column in _NUMBERS:
-            self[column][row] = np.inf if column in {"due", "wait_until", "gone_at"} else 0
-        self["epoch"][row] = epoch
-        for name in _TEXTS:
-            self.table.text(name)[row] = None
-        self.derive(np.array([row]))
+        fresh = np.zeros(1, ROW)
+        fresh["epoch"] = (int(self.rows["epoch"][row]) + 1) % 65536
+        fresh["carrier"] = self.rows["carrier"][row]
+        for column in ("due", "wait_until", "gone_at"):
+            fresh[column] = NEVER
+        fresh["lane"] = self.lane_numbers(fresh)
+        self.rows[row] = fresh[0]
+        parcel_id, _, _ = self._parts(row)
+        self._own[row] = f"{parcel_id}{SEPARATOR}{SEPARATOR}"
+        self.touch(np.array([row]))
+        self._state.renew(np.array([row]))
 
-    def move(
-        self, rows: Rows, facilities: Sequence[str | None], regions: Sequence[str | None]
-    ) -> None:
-        """Note where each parcel moved to; without a region it is where it was."""
-        facility, region = self.table.text("facility"), self.table.text("region")
-        if len(self._shared) > _MOST_SHARED:
-            self._shared.clear()
-        share = self._shared.setdefault
-        for row, at, inside in zip(rows.tolist(), facilities, regions, strict=True):
-            facility[row] = at if at is None else share(at, at)
-            if inside is not None:
-                region[row] = share(inside, inside)
+    def touch(self, rows: Index) -> None:
+        """Mark records changed."""
+        self._state.touch(rows)
 
-    def remember(self, row: int, event: TrackingEvent, *, overwrite: bool) -> None:
-        """Take the context an event brings; a late one fills gaps only."""
-        for name in _CONTEXT:
-            value: str | None = getattr(event, name)
-            column = self.table.text(name)
-            if value is not None and (overwrite or column[row] is None):
-                column[row] = self._share(value) if name not in _OWN else value
-        if event.promised_at is not None and (overwrite or not self["promised"][row]):
-            self["promised"][row] = event.promised_at.timestamp()
-        value_minor = event.declared_value_minor
-        if value_minor is not None and (overwrite or not self["value"][row]):
-            self["value"][row] = value_minor + 1
-        self.destination[row] = name_hash(self.table.text("destination_region")[row])
-        self._derive_lane(row)
+    def own(self, rows: Index, order_ids: Texts, customer_ids: Texts, *, overwrite: bool) -> None:
+        """Note whose parcels they are; without `overwrite` gaps are filled only."""
+        renewed = []
+        for row, order_id, customer_id in zip(rows.tolist(), order_ids, customer_ids, strict=True):
+            parcel_id, order, customer = self._parts(row)
+            if order_id is not None and (overwrite or not order):
+                order = order_id
+            if customer_id is not None and (overwrite or not customer):
+                customer = customer_id
+            told = SEPARATOR.join((parcel_id, order, customer))
+            if told != self._own[row]:
+                self._own[row] = told
+                renewed.append(row)
+        self._state.renew(np.array(renewed, np.int64))
+
+    # ---- what decisions say
+
+    def key(self, row: int) -> str:
+        """Return `carrier/parcel_id` of a live row."""
+        return f"{self.carriers[int(self.rows['carrier'][row])]}/{self._parts(row)[0]}"
+
+    def name(self, row: int, column: str) -> str | None:
+        """Return the name in a column."""
+        return self.names[int(self.rows[column][row])]
 
     def facts(self, row: int) -> dict[str, Any]:
         """Return the fields every decision about a parcel has, except what it says."""
-        key = self.table.key(row)
-        carrier, parcel_id = key.split("/", 1)
-        promised, value = float(self["promised"][row]), int(self["value"][row])
-        texts = {name: self.table.text(name)[row] for name in _TEXTS}
+        record = self.rows[row]
+        parcel_id, order, customer = self._parts(row)
+        carrier = self.carriers[int(record["carrier"])]
+        promised, value = float(record["promised"]), int(record["value"])
         return {
-            "subject": f"parcel/{key}",
+            "subject": f"parcel/{carrier}/{parcel_id}",
             "parcel_id": parcel_id,
             "carrier": carrier,
-            "milestone": MILESTONES[max(int(self["stage"][row]), 1) - 1],
+            "milestone": MILESTONES[max(int(record["stage"]), 1) - 1],
             "promised_at": instant(promised) if promised else None,
             "declared_value_minor": value - 1 if value else None,
-            **texts,
+            "facility": self.names[int(record["facility"])],
+            "region": self.names[int(record["region"])],
+            "order_id": order or None,
+            "customer_id": customer or None,
+            "origin_region": self.names[int(record["origin"])],
+            "destination_region": self.names[int(record["destination"])],
+            "service_level": self.names[int(record["service"])],
         }
 
-    def _stretch(self) -> None:
-        missing = len(self.table["due"]) - len(self.lane)
-        if missing > 0:
-            more = np.zeros(missing, np.int64)
-            for name in ("lane", "carrier", "place", "region", "destination"):
-                setattr(self, name, np.concatenate([getattr(self, name), more]))
+    # ---- state
 
-    def _derive_lane(self, row: int) -> None:
-        origin = self.table.text("origin_region")[row]
-        destination = self.table.text("destination_region")[row]
-        self.lane[row] = self._lane_number(int(self.carrier[row]), origin, destination)
+    def dump(self, page: int, pages: int) -> bytes:
+        """Return the records whose number belongs to a page."""
+        rows = np.arange(page, self._used, pages)
+        rows = rows[self._live[rows]]
+        return pack_rows(rows, self._plain(rows), rows, [self._own[r] for r in rows.tolist()], ())
 
-    def _lane_number(self, carrier: int, origin: str | None, destination: str | None) -> int:
-        number = self._lane_numbers.get((carrier, origin, destination))
+    def load(self, page: int, pages: int, blob: bytes) -> None:
+        """Replace a page by what `dump` returned; `derive` must follow."""
+        rows, records, _, own, _ = unpack_rows(blob, ROW)
+        self._live[page::pages] = False
+        self._fill(rows, records, rows, own)
+
+    def changes(self) -> bytes:
+        """Return the records changed, and the numbers gone, since the last call."""
+        touched, renewed = self._state.take()
+        live = self._live[touched]
+        rows, gone = touched[live], touched[~live]
+        renewed = renewed[self._live[renewed]]
+        own = [self._own[row] for row in renewed.tolist()]
+        return pack_rows(rows, self._plain(rows), renewed, own, gone)
+
+    def apply(self, blob: bytes) -> None:
+        """Apply what `changes` returned; `derive` must follow."""
+        rows, records, renewed, own, gone = unpack_rows(blob, ROW)
+        self._stretch(int(max(rows.max(initial=-1), gone.max(initial=-1))) + 1)
+        self._live[gone] = False
+        for row in gone.tolist():
+            self._own[row] = None
+        self._fill(rows, records, renewed, own)
+
+    def _plain(self, rows: Index) -> Block:
+        records = self.gather(rows)
+        records["lane"] = 0
+        return records
+
+    def _fill(self, rows: Index, records: Block, renewed: Index, own: Sequence[str]) -> None:
+        self._stretch(int(rows.max(initial=-1)) + 1)
+        self.put(rows, records)
+        self._live[rows] = True
+        for row, text in zip(renewed.tolist(), own, strict=True):
+            self._own[row] = text
+        self._used = max(self._used, int(rows.max(initial=-1)) + 1)
+
+    # ---- inside
+
+    def _parts(self, row: int) -> list[str]:
+        own = self._own[row]
+        if own is None:
+            raise KeyError(f"row {row} is free")
+        return own.split(SEPARATOR)
+
+    def _hashes_of(self, rows: Index) -> NDArray[np.uint64]:
+        ids = [self._parts(row)[0] for row in rows.tolist()]
+        return _hashes(ids, self.rows["carrier"][rows].astype(np.int64))
+
+    def _find_beyond(self, start: str, carrier: int, hash_: np.uint64, slot: np.uint64) -> int:
+        """Look on where another parcel has the same tag."""
+        while True:
+            row, slot = self._index.next(hash_, slot)
+            own = self._own[row] if row >= 0 else None
+            if own is None or (own.startswith(start) and self.rows["carrier"][row] == carrier):
+                return row
+
+    def _take(self, count: int) -> Index:
+        again, self._free = self._free[:count], self._free[count:]
+        new = np.arange(self._used, self._used + count - len(again))
+        self._stretch(self._used + len(new))
+        self._used += len(new)
+        return np.concatenate([again, new])
+
+    def _stretch(self, wanted: int) -> None:
+        """Make room for so many rows."""
+        capacity = len(self.rows)
+        if wanted <= capacity:
+            return
+        if wanted > MAX_ROWS:
+            raise OverflowError(f"more than {MAX_ROWS} parcels in one table")
+        while capacity < wanted:
+            capacity *= 2
+        more = capacity - len(self.rows)
+        rows = np.zeros(capacity, ROW)
+        rows[: len(self.rows)] = self.rows
+        self.rows = rows
+        self._own += [None] * more
+        self._live = np.concatenate([self._live, np.zeros(more, np.bool_)])
+        self._state.stretch(capacity)
+
+    def _lane_number(self, key: tuple[int, int, int]) -> int:
+        number = self._lane_numbers.get(key)
         if number is None:
-            known = origin is not None or destination is not None
-            lane = f"{origin or '?'}>{destination or '?'}" if known else ""
-            number = self._lane_numbers[carrier, origin, destination] = len(self.lanes)
-            self.lanes.append((self.carriers[carrier], lane))
+            carrier, origin, destination = key
+            known = origin or destination
+            ends = (self.names[origin] or "?", self.names[destination] or "?")
+            number = self._lane_numbers[key] = len(self.lanes)
+            self.lanes.append((self.carriers[carrier] or "", ">".join(ends) if known else ""))
+            self._lane_carriers.append(carrier)
         return number
 
-    def _carrier_number(self, carrier: str) -> int:
-        number = self._carrier_numbers.get(carrier)
-        if number is None:
-            number = self._carrier_numbers[carrier] = len(self.carriers)
-            self.carriers.append(carrier)
-        return number
 
-    def _share(self, text: str) -> str:
-        """Return one object for equal names, so that a parcel does not own its region's name."""
-        if len(self._shared) > _MOST_SHARED:
-            self._shared.clear()
-        return self._shared.setdefault(text, text)
+def _hashes(parcel_ids: Sequence[str], carriers: Index) -> NDArray[np.uint64]:
+    plain = np.fromiter(map(hash, parcel_ids), np.int64, len(parcel_ids))
+    return spread(plain, carriers)
 
 
-_OWN: Final = frozenset({"order_id", "customer_id"})
-_MOST_SHARED: Final = 100_000
+def some(block: Block, which: Mask) -> Block:
+    """Return the records of a block that a mask chooses."""
+    return block.take(np.flatnonzero(which))
 
 
-def name_hash(name: str | None) -> int:
-    """Return a number to compare names by within this process; 0 for none."""
-    return 0 if name is None else hash(name)
+def has(flags: NDArray[np.uint8], flag: Flag) -> Mask:
+    """Tell which of the flags have one."""
+    mask: Mask = flags & np.uint8(flag) != 0
+    return mask

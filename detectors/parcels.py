@@ -28,15 +28,16 @@ from detectors.deliveries import Deliveries
 from detectors.events import TrackingEvent
 from detectors.movements import Movements
 from detectors.parcel_table import ParcelTable
-from detectors.partials import PartialCounts, minute_of
+from detectors.partials import PartialCounts
 from detectors.sayings import Sayings
-from detectors.scan_columns import Scans
-from detectors.table import Table, pack, unpack
+from detectors.scan_columns import ScanColumns, columns_of
+from detectors.scans import Scans
+from detectors.table import pack, unpack
 from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 class ParcelsCore:
@@ -150,7 +151,6 @@ class ParcelsCore:
             deliveries,
             self._traffic,
             self._said,
-            recheck_seconds=recheck_seconds,
             epoch_seconds=epoch_seconds,
             expire_days=expire_days,
             retention_days=retention_days,
@@ -160,19 +160,21 @@ class ParcelsCore:
 
     def __len__(self) -> int:
         """Return the number of rows of state: parcels and histograms."""
-        return sum(len(table) for table in self._tables())
+        self._derive()
+        return len(self._parcels) + sum(len(sketches) for sketches in self._usual.sketches())
 
-    def observe(self, batch: Batch[TrackingEvent]) -> list[Output]:
+    def observe(self, batch: Batch[TrackingEvent] | ScanColumns) -> list[Output]:
         """Judge and remember scans in order."""
-        if not batch.events:
+        columns = batch if isinstance(batch, ScanColumns) else columns_of(batch)
+        if len(columns) == 0:
             return []
         self._derive()
-        scans = Scans(batch, self.clock)
-        self._said.grid = scans.grid
+        scans = Scans(columns, self.clock, self._parcels)
+        self._said.minutes = scans.minute
         self._traffic.count_scans(scans)
-        epochs = np.floor(scans.clock / self.epoch_seconds)
-        starts = np.flatnonzero(np.diff(epochs, prepend=-np.inf)).tolist()
-        for start, stop in pairwise([*starts, len(scans.keys)]):
+        epochs = scans.minute // (self.epoch_seconds // GRID_SECONDS)
+        starts = np.flatnonzero(np.diff(epochs, prepend=epochs[0] - 1)).tolist()
+        for start, stop in pairwise([*starts, len(scans)]):
             self._enter(int(epochs[start]))
             self._movements.take(scans, start, stop)
         self._traffic.flush(self._said)
@@ -184,55 +186,75 @@ class ParcelsCore:
         if not now > self.clock:
             return []
         self._derive()
-        self._said.grid = np.array([float(minute_of(now))])
+        minute = int(now // GRID_SECONDS)
+        self._said.minutes = np.array([minute])
         self._enter(int(now // self.epoch_seconds))
-        self._timers.fire_until(float(minute_of(now)))
+        self._timers.fire_until(minute)
         self._traffic.flush(self._said)
         self.clock = float(now)
         return self._said.take()
 
     def dump(self, page: int, pages: int) -> bytes:
-        """Return one page in full."""
-        blobs = [table.dump(page, pages) for table in self._tables()]
+        """Return one page in full; what is not in pages stands on the first."""
+        parcels, usual = self._parcels, self._usual
+        blobs = [part.dump(page, pages) for part in (parcels, parcels.names, parcels.carriers)]
+        blobs += [sketches.dump(page, pages) for sketches in usual.sketches()]
+        blobs.append(usual.attempts.table.dump(page, pages))
+        blobs.append(self._partials.dump() if page == 0 else b"")
         return pack(VERSION, self._scalars(), blobs)
 
     def load(self, page: int, pages: int, blob: bytes) -> None:
         """Replace one page."""
         scalars, blobs = self._unpack(blob)
-        for table, part in zip(self._tables(), blobs, strict=True):
-            table.load(page, pages, part)
-        self._restore(scalars)
+        parcels, usual = self._parcels, self._usual
+        parcels.load(page, pages, blobs[0])
+        parcels.names.apply(blobs[1])
+        parcels.carriers.apply(blobs[2])
+        for sketches, part in zip(usual.sketches(), blobs[3:-2], strict=True):
+            sketches.load(page, pages, part)
+        usual.attempts.table.load(page, pages, blobs[-2])
+        self._restore(scalars, blobs[-1])
 
     def changes(self) -> bytes:
         """Return what changed since the last call."""
-        return pack(VERSION, self._scalars(), [table.changes() for table in self._tables()])
+        parcels, usual = self._parcels, self._usual
+        blobs = [part.changes() for part in (parcels, parcels.names, parcels.carriers)]
+        blobs += [sketches.changes() for sketches in usual.sketches()]
+        blobs += [usual.attempts.table.changes(), self._partials.changes()]
+        return pack(VERSION, self._scalars(), blobs)
 
     def apply(self, blob: bytes) -> None:
         """Apply what `changes` returned."""
         scalars, blobs = self._unpack(blob)
-        for table, part in zip(self._tables(), blobs, strict=True):
-            table.apply(part)
-        self._restore(scalars)
-
-    def _tables(self) -> tuple[Table, ...]:
-        return (self._parcels.table, *self._usual.tables(), self._partials.table)
+        parcels, usual = self._parcels, self._usual
+        parcels.apply(blobs[0])
+        parcels.names.apply(blobs[1])
+        parcels.carriers.apply(blobs[2])
+        for sketches, told in zip(usual.sketches(), blobs[3:-2], strict=True):
+            sketches.apply(told)
+        usual.attempts.table.apply(blobs[-2])
+        self._restore(scalars, blobs[-1])
 
     def _scalars(self) -> dict[str, Any]:
-        return {"clock": self.clock, "epoch": self._epoch, "through": self._partials.through}
+        return {"clock": self.clock, "epoch": self._epoch}
 
     def _unpack(self, blob: bytes) -> tuple[dict[str, Any], list[bytes]]:
         scalars, blobs = unpack(VERSION, blob)
-        if len(blobs) != len(self._tables()) or scalars.keys() != self._scalars().keys():
+        if (
+            len(blobs) != 5 + len(self._usual.sketches())
+            or scalars.keys() != self._scalars().keys()
+        ):
             raise StateError("the state of a parcels core has other parts")
         return scalars, blobs
 
-    def _restore(self, scalars: Mapping[str, Any]) -> None:
+    def _restore(self, scalars: Mapping[str, Any], partials: bytes) -> None:
         self.clock, self._epoch = scalars["clock"], scalars["epoch"]
-        self._partials.restore(scalars["through"])
+        if partials:
+            self._partials.load(partials)
         self._derived = False
 
     def _derive(self) -> None:
-        """Make anew, after loading, what is derived from the tables."""
+        """Make anew, after loading, what is derived from the state."""
         if self._derived:
             return
         self._derived = True
@@ -240,9 +262,9 @@ class ParcelsCore:
         self._timers.derive()
 
     def _renumber(self) -> None:
-        self._parcels.forget_derived()
-        self._parcels.derive(self._parcels.table.rows())
+        self._parcels.derive()
         self._usual.forget_codes()
+        self._traffic.forget_derived()
 
     def _enter(self, epoch: int) -> None:
         """Come to the start of an epoch: fire what was due before, fold, fire what is due."""
@@ -250,10 +272,12 @@ class ParcelsCore:
             self._epoch = epoch
         if epoch <= self._epoch:
             return
-        boundary = (self._epoch + 1) * self.epoch_seconds
-        self._timers.fire_until(boundary - GRID_SECONDS)
-        self._usual.fold(boundary / DAY_SECONDS)
+        minutes = self.epoch_seconds // GRID_SECONDS
+        boundary = (self._epoch + 1) * minutes
+        self._timers.fire_until(boundary - 1)
+        self._usual.fold(boundary * GRID_SECONDS / DAY_SECONDS)
         if self._usual.crowded():
             self._renumber()
         self._epoch = epoch
-        self._timers.fire_until(epoch * self.epoch_seconds)
+        self._timers.fire_until(epoch * minutes)
+        self._parcels.find_free()

@@ -19,7 +19,7 @@ _SAYS: Final = {
     SignoffReason.AFTER_RETURNING: "Delivered although it was on its way back to the sender.",
 }
 
-Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
 
 
 class SignOff(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,14 +126,14 @@ class AttemptShares:
         """After loading, look into the state for what was counted."""
         self._counted = True
 
-    def learn_many(self, carriers: list[str], attempted: Flags) -> None:
-        """Count deliveries of the running epoch."""
+    def learn_many(self, carriers: list[str], attempted: Numbers, deliveries: Numbers) -> None:
+        """Count deliveries of the running epoch by carrier, each carrier once; shape (n,)."""
         if not carriers:
             return
         self._counted = True
         rows = self.table.add(carriers)
-        np.add.at(self.table["attempted"], rows[attempted], np.uint32(1))
-        np.add.at(self.table["other"], rows[~attempted], np.uint32(1))
+        self.table["attempted"][rows] += attempted.astype(np.uint32)
+        self.table["other"][rows] += (deliveries - attempted).astype(np.uint32)
 
     def fold(self, day: float) -> None:
         """Let what was counted since the last fold count from now on."""

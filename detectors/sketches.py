@@ -4,6 +4,9 @@ What is seen within an epoch of the clock is kept as integers, whose sums do not
 `fold` adds them at the epoch's end to weights that halve every `half_life_days`. Quantiles are
 read from a histogram when somebody asks after it has changed; they are no part of the state. A
 histogram is a sufficient statistic: those of two partitions can be added.
+
+A segment gets its number, which is also its row, when it is folded for the first time; those that
+are new in an epoch are numbered by name. So numbers depend on the sequence of events alone.
 """
 
 from typing import Any, Final
@@ -11,14 +14,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.histograms import BINS, EDGES, QUANTILES, Floats, quantiles
-from detectors.table import Rows, Table
+from detectors.histograms import EDGES, QUANTILES, Floats, quantiles
+from detectors.sketch_state import Folded, Pending, SketchBlob, decode, encode
 
 SEPARATOR: Final = "\x1f"
 PATIENCE: Final = 8
 """New observations a lane waits for before it is folded."""
 
 Codes = NDArray[np.int64]
+Rows = NDArray[np.int64]
 
 
 def ancestors(key: str) -> tuple[str, ...]:
@@ -51,32 +55,34 @@ class Sketches:
     """
 
     def __init__(self, name: str, *, half_life_days: float, max_rows: int, levels: int) -> None:
+        self.name = name
         self.half_life_days = half_life_days
         self.max_rows = max_rows
         self.levels = levels
-        self.folded = Table(
-            name,
-            {
-                "weights": ("f4", BINS),
-                "n": "f8",
-                "day": "f8",
-            },
-        )
-        self.pending = Table(f"{name}_pending", {"counts": ("u4", BINS), "n": "u4"})
-        self.version = 0
-        """Grows when histograms change."""
+        self._folded = Folded()
+        self._pending = Pending()
         self.forget_codes()
 
     def __len__(self) -> int:
-        """Return the rows of state."""
-        return len(self.folded) + len(self.pending)
+        """Return the number of histograms."""
+        return len(self._folded)
 
-    def tables(self) -> tuple[Table, Table]:
-        """Return what the state consists of."""
-        return self.folded, self.pending
+    @property
+    def pending(self) -> int:
+        """How many segments have counts of their own that wait to be folded."""
+        return len(self._pending)
+
+    @property
+    def observations(self) -> Floats:
+        """How many observations stand behind each histogram, by row."""
+        return self._folded.n
+
+    def key(self, row: int) -> str:
+        """Return the key of a histogram."""
+        return self._folded.keys[row]
 
     def forget_codes(self) -> None:
-        """Forget codes and rows: after loading, or when there are too many codes."""
+        """Forget codes: after loading, or when there are too many of them."""
         self._codes: dict[str, int] = {}
         self._names: list[str] = []
         self._path = np.zeros((64, self.levels), np.int64)
@@ -88,7 +94,6 @@ class Sketches:
         self._quantiles = np.zeros((0, len(QUANTILES)), np.float32)
         self._fresh = np.zeros(0, np.bool_)
         """Rows whose quantiles have been read since they last changed."""
-        self.version += 1
 
     def code(self, key: str) -> int:
         """Return a number for a key, valid until `forget_codes`."""
@@ -112,18 +117,16 @@ class Sketches:
             other = above != codes
             codes = np.concatenate([codes, above[other]])
             bins = np.concatenate([bins, bins[other]])
+        rows = self._pending_row[codes]
+        if rows.min() < 0:
+            new = ascending(codes[rows < 0])
+            names = [self._names[code] for code in new.tolist()]
+            self._pending_row[new] = self._pending.add(names, self._folded.numbers)
+            rows = self._pending_row[codes]
         if self._touched is None:
             self._touched = [self._busy()]
-        self._touched.append(codes)
-        rows = self._pending_row[codes]
-        if np.count_nonzero(rows < 0):
-            new = ascending(codes[rows < 0])
-            self._pending_row[new] = self.pending.add([self._names[c] for c in new.tolist()])
-            rows = self._pending_row[codes]
-        flat = self.pending["counts"].reshape(-1)
-        np.add.at(flat, rows * BINS + bins, np.uint32(1))
-        np.add.at(self.pending["n"], rows, np.uint32(1))
-        self.pending.touch(rows)
+        self._touched.append(ascending(codes))
+        self._pending.count(rows, bins)
 
     def fold(self, day: float) -> None:
         """Add what was counted to the weights, aged to `day` (days of the clock).
@@ -132,7 +135,7 @@ class Sketches:
         has PATIENCE observations more and a 32nd more than it knows: it would say the same. One
         that is not ripe stays so until it is counted again, so only those counted are looked at.
         """
-        crowded = len(self.pending) > self.max_rows
+        crowded = len(self._pending) > self.max_rows
         touched = [self._busy()] if crowded or self._touched is None else self._touched
         self._touched = []
         if not touched:
@@ -146,17 +149,75 @@ class Sketches:
             self._fold_levels(codes, day)
         if crowded:
             self._drop_unheard(codes)
-        self.version += 1
+
+    def quantiles(self, rows: Rows) -> Floats:
+        """Return QUANTILES of histograms in seconds, shape (len(rows), len(QUANTILES))."""
+        self.refresh(rows)
+        return self._quantiles[rows].astype(np.float64)
+
+    def refresh(self, rows: Rows) -> Rows:
+        """Read the quantiles of rows that changed since they were last read; return those."""
+        self._stretch()
+        stale = rows[~self._fresh[rows]]
+        if len(stale):
+            stale = ascending(stale)
+            self._quantiles[stale] = quantiles(self._folded.weights[stale])
+            self._fresh[stale] = True
+        return stale
+
+    def rows(self, codes: Codes) -> Rows:
+        """Return the histograms of codes and of their ancestors, -1 where there is none yet.
+
+        Shape (len(codes), levels), from special to general.
+        """
+        rows: Rows = self._row[self._path[codes]]
+        return rows
+
+    # ---- state
+
+    def dump(self, page: int, pages: int) -> bytes:
+        """Return the histograms whose number belongs to a page, and what is pending there."""
+        folded = self._folded
+        rows = np.arange(page, len(folded), pages)
+        cells, loose = self._pending.page(page, pages)
+        keys = folded.keys[page::pages]
+        blob = SketchBlob.of(self.name, len(folded), page, pages, keys, rows, folded, cells)
+        return encode(blob, loose=loose)
+
+    def load(self, page: int, pages: int, blob: bytes) -> None:
+        """Replace a page by what `dump` returned; codes are to be forgotten then."""
+        told = decode(blob, self.name)
+        self._pending.forget_page(page, pages)
+        self._take(told)
+
+    def changes(self) -> bytes:
+        """Return what changed since the last call."""
+        folded, first = self._folded, self._folded.told
+        folded.told = len(folded)
+        rows, keys = folded.take_touched(), folded.keys[first:]
+        cleared, cells, loose, gone = self._pending.changes(folded.numbers)
+        blob = SketchBlob.of(self.name, len(folded), first, 1, keys, rows, folded, cells)
+        return encode(blob, loose=loose, cleared=cleared, gone=gone)
+
+    def apply(self, blob: bytes) -> None:
+        """Apply what `changes` returned; codes are to be forgotten then."""
+        self._take(decode(blob, self.name))
+
+    def _take(self, told: SketchBlob) -> None:
+        self._folded.take(told)
+        self._pending.take(told, self._folded.keys, self._folded.numbers)
+
+    # ---- inside
 
     def _fold_levels(self, codes: Codes, day: float) -> None:
         general = self._path[codes, 1] == codes
-        seen, rows = self.pending["n"][self._pending_row[codes]], self._row[codes]
-        known = np.where(rows >= 0, self.folded["n"][rows], 0.0)
+        rows, counts = self._row[codes], self._pending.counts[self._pending_row[codes]]
+        seen = counts.sum(axis=1)
+        known = np.where(rows >= 0, self._folded.n[rows], 0.0)
         ripe = general | ((seen >= PATIENCE) & (seen * 32.0 >= known))
-        above = codes[general]
-        if len(above):
-            counts = self.pending["counts"][self._pending_row[above]]
-            self._fold_tops(self._path[above, 2], counts, day)
+        if np.count_nonzero(general):
+            above = codes[general]
+            self._fold_tops(self._path[above, 2], counts[general], day)
             self._make_room(above)
         self._fold_counts(codes[ripe], day)
 
@@ -165,10 +226,8 @@ class Sketches:
             return
         pending = self._pending_row[codes]
         self._make_room(codes)
-        self._add(self._row[codes], self.pending["counts"][pending], day)
-        self.pending["counts"][pending] = 0
-        self.pending["n"][pending] = 0
-        self.pending.touch(pending)
+        self._add(self._row[codes], self._pending.counts[pending], day)
+        self._pending.clear(pending)
 
     def _fold_tops(self, tops: Codes, counts: NDArray[Any], day: float) -> None:
         """Add the counts of general segments to the most general ones."""
@@ -182,38 +241,15 @@ class Sketches:
     def _drop_unheard(self, codes: Codes) -> None:
         """Forget what was counted for segments there is no room for; those above have it."""
         unheard = codes[(self._row[codes] < 0) & (self._pending_row[codes] >= 0)]
-        self.pending.remove(self._pending_row[unheard])
+        self._pending.remove(self._pending_row[unheard])
         self._pending_row[unheard] = -1
 
-    def quantiles(self, rows: Rows) -> Floats:
-        """Return QUANTILES of histograms in seconds, shape (len(rows), len(QUANTILES))."""
-        self.refresh(rows)
-        return self._quantiles[rows].astype(np.float64)
-
-    def refresh(self, rows: Rows) -> Rows:
-        """Read the quantiles of rows that changed since they were last read; return those."""
-        self._stretch()
-        stale = rows[~self._fresh[rows]]
-        if len(stale):
-            stale = ascending(stale)
-            self._quantiles[stale] = quantiles(self.folded["weights"][stale])
-            self._fresh[stale] = True
-        return stale
-
     def _stretch(self) -> None:
-        missing = len(self.folded["n"]) - len(self._fresh)
+        missing = len(self._folded.n) - len(self._fresh)
         if missing > 0:
             more = np.zeros((missing, len(QUANTILES)), np.float32)
             self._quantiles = np.concatenate([self._quantiles, more])
             self._fresh = np.concatenate([self._fresh, np.zeros(missing, np.bool_)])
-
-    def rows(self, codes: Codes) -> Rows:
-        """Return the histograms of codes and of their ancestors, -1 where there is none yet.
-
-        Shape (len(codes), levels), from special to general.
-        """
-        rows: Rows = self._row[self._path[codes]]
-        return rows
 
     def _new_code(self, key: str) -> int:
         code = self._codes[key] = len(self._names)
@@ -223,24 +259,24 @@ class Sketches:
             self._row = np.concatenate([self._row, more])
             self._pending_row = np.concatenate([self._pending_row, more])
             self._path = np.concatenate([self._path, np.zeros_like(self._path)])
-        self._row[code] = self.folded.find([key])[0]
+        self._row[code] = self._folded.numbers.get(key, -1)
         return code
 
     def _busy(self) -> Codes:
         """Find what was counted and not folded in the state."""
-        rows = self.pending.rows()
-        busy = rows[self.pending["n"][rows] > 0]
-        codes = np.array([self.code(self.pending.key(r)) for r in busy.tolist()], np.int64)
-        self._pending_row[codes] = busy
+        rows = self._pending.busy()
+        codes = np.array([self.code(self._pending.key(r)) for r in rows.tolist()], np.int64)
+        self._pending_row[codes] = rows
         return codes
 
     def _make_room(self, codes: Codes) -> None:
-        """Add rows for new keys while there is room, by key."""
+        """Number new keys while there is room, by name."""
         if self._row[codes].min() >= 0:
             return
         new = sorted({self._names[code] for code in codes[self._row[codes] < 0].tolist()})
-        admitted = new[: max(self.max_rows - len(self.folded), 0)]
-        self._row[[self._codes[key] for key in admitted]] = self.folded.add(admitted)
+        admitted = new[: max(self.max_rows - len(self._folded), 0)]
+        self._row[[self._codes[key] for key in admitted]] = self._folded.add(admitted)
+        self._pending.name(admitted, self._folded.numbers)
 
     def _add(self, rows: Rows, counts: NDArray[Any], day: float) -> None:
         """Add counts to the weights of rows, each of which stands once."""
@@ -248,12 +284,7 @@ class Sketches:
             rows, counts = rows[rows >= 0], counts[rows >= 0]
         if len(rows) == 0:
             return
-        kept = np.exp2((self.folded["day"][rows] - day) / self.half_life_days)
-        weights = self.folded["weights"][rows] * kept[:, None] + counts
-        self.folded["weights"][rows] = weights
-        self.folded["n"][rows] = self.folded["n"][rows] * kept + counts.sum(axis=1)
-        self.folded["day"][rows] = day
-        self.folded.touch(rows)
+        self._folded.add_counts(rows, counts, day, self.half_life_days)
         self._stretch()
         self._fresh[rows] = False
 

@@ -4,16 +4,18 @@ from typing import Final
 
 import numpy as np
 
+from detectors.base import GRID_SECONDS
 from detectors.deadlines import Deadlines
 from detectors.decisions import ClearedReason
-from detectors.parcel_table import Flag, ParcelTable
+from detectors.parcel_table import NEVER, Block, Flag, ParcelTable, some
 from detectors.sayings import Sayings
-from detectors.scan_columns import Index, Seconds, up_to_minute
+from detectors.scan_columns import Index, Mask, Minutes, up_to_minute
 from detectors.stalls import STALL_REASONS, customs_overdue, stall_cleared, stall_opened
 from detectors.traffic import Traffic
 from detectors.usual import Usual
 
 DAY_SECONDS: Final = 86_400
+_SAID: Final = np.uint8(Flag.CUSTOMS_SAID)
 
 
 class Timers:
@@ -31,7 +33,7 @@ class Timers:
         config_version: str,
     ) -> None:
         self._parcels, self._usual, self._traffic, self._said = parcels, usual, traffic, said
-        self._recheck_seconds = recheck_seconds
+        self._recheck_minutes = max(-(-recheck_seconds // GRID_SECONDS), 1)
         self._customs_days = customs_days
         self._config_version = config_version
         self._deadlines = Deadlines()
@@ -39,126 +41,138 @@ class Timers:
     def derive(self) -> None:
         """Make the wheel anew from the state."""
         self._deadlines = Deadlines()
-        self._deadlines.schedule(self._parcels.table.rows(), self._parcels["due"])
+        rows = self._parcels.live()
+        self._deadlines.schedule(rows, self._parcels.rows["due"][rows])
 
-    def fire_until(self, limit: float) -> None:
-        """Fire all that is due at or before a time."""
-        while len(rows := self._deadlines.pop(limit, self._parcels["due"])):
+    def fire_until(self, minute: int) -> None:
+        """Fire all that is due at or before a minute."""
+        while len(rows := self._deadlines.pop(minute, self._parcels.rows["due"])):
             self.fire(rows)
 
     def fire(self, rows: Index) -> None:
         """Do what is due for each row at its own deadline, and set the next one."""
-        state = self._parcels
-        due = state["due"][rows]
-        gone = state["gone_at"][rows] <= due
+        block = self._parcels.gather(rows)
+        gone = block["gone_at"] <= block["due"]
         if np.count_nonzero(gone):
             for row in rows[gone].tolist():
                 self._forget(row)
-            state.table.remove(rows[gone])
-            state["due"][rows[gone]] = np.inf
-            rows, due = rows[~gone], due[~gone]
+            self._parcels.remove(rows[gone])
+            rows, block = rows[~gone], some(block, ~gone)
         if len(rows) == 0:
             return
-        for row in rows[self._customs_due(rows) <= due].tolist():
+        for row in rows[self._customs_due(block) <= block["due"]].tolist():
             self._say_customs(row)
-        silent = state["wait_until"][rows] <= due
+        silent = block["wait_until"] <= block["due"]
         if np.count_nonzero(silent):
-            self._judge_silence(rows[silent], due[silent])
-        self.arm(rows)
+            self._judge_silence(rows[silent], some(block, silent))
+        block = self._parcels.gather(rows)
+        self.arm(block)
+        self._parcels.put(rows, block)
+        self.set(rows, block)
 
-    def arm(self, rows: Index, earliest: Seconds | None = None) -> None:
-        """Set the next deadline of rows: the first of silence, customs and forgetting.
+    def arm(self, block: Block, earliest: Minutes | None = None) -> None:
+        """Set the next deadline of records: the first of silence, customs and forgetting.
 
         `earliest` is the first minute it may be set to.
         """
-        state = self._parcels
-        due = np.minimum(state["wait_until"][rows], self._customs_due(rows))
+        due = np.minimum(block["wait_until"].astype(np.int64), self._customs_due(block))
         if earliest is not None:
             due = np.maximum(due, earliest)
-        state["due"][rows] = np.minimum(due, state["gone_at"][rows])
-        state.table.touch(rows)
-        self._deadlines.schedule(rows, state["due"])
+        block["due"] = np.minimum(due, block["gone_at"])
+
+    def set(self, rows: Index, block: Block) -> None:
+        """Put the deadlines of records that were put back into the wheel."""
+        self._parcels.touch(rows)
+        self._deadlines.schedule(rows, block["due"])
+
+    def until(self, wait: np.ndarray, since: np.ndarray, now: Minutes) -> Minutes:
+        """Return when a silence since `since` (seconds) is too long or is looked at again.
+
+        `wait` is in seconds, NaN where nobody can tell what is usual by the minute `now`.
+        """
+        unknown = np.isnan(wait)
+        minutes = up_to_minute(np.where(unknown, 0.0, since + wait)).astype(np.int64)
+        return np.where(unknown, now + self._recheck_minutes, minutes)
 
     def end_stall(
         self, row: int, reason: ClearedReason, *, at: float, moved_at: float, position: int | None
     ) -> None:
         """Say that a stall is over: at an event's position, or at its deadline for None."""
-        state = self._parcels
+        record = self._parcels.rows[row]
         decision = stall_cleared(
-            state.facts(row),
-            epoch=int(state["epoch"][row]),
-            since=float(state["stall_from"][row]),
-            opened_at=float(state["stall_at"][row]),
-            stall_reason=STALL_REASONS[int(state["stall"][row]) - 1],
+            self._parcels.facts(row),
+            epoch=int(record["epoch"]),
+            since=float(record["stall_from"]),
+            opened_at=float(record["stall_at"]) * GRID_SECONDS,
+            stall_reason=STALL_REASONS[int(record["stall"]) - 1],
             reason=reason,
             at=at,
             moved_at=moved_at,
             config=self._config_version,
         )
-        state["stall"][row] = state["stall_from"][row] = state["stall_at"][row] = 0
+        for column in ("stall", "stall_from", "stall_at"):
+            record[column] = 0
         if position is None:
-            self._said.say_due(state.table.key(row), at, decision)
+            self._said.say_due(self._parcels.key(row), int(record["due"]), decision)
         else:
             self._said.say(position, decision)
 
-    def _judge_silence(self, rows: Index, due: Seconds) -> None:
+    def _judge_silence(self, rows: Index, block: Block) -> None:
         """Open a stall, or wait on when the model of now says so or has no opinion."""
-        state = self._parcels
-        wait = self._usual.waits(rows)
-        until = up_to_minute(state["last_at"][rows] + wait)
-        unknown = np.isnan(wait)
-        until[unknown] = due[unknown] + self._recheck_seconds
-        stalled = ~unknown & (until <= due)
-        until[stalled] = np.inf
-        state["wait_until"][rows] = until
+        due = block["due"].astype(np.int64)
+        wait = self._usual.waits(block)
+        until = self.until(wait, block["last_at"], due)
+        stalled: Mask = ~np.isnan(wait) & (until <= due)
+        until[stalled] = NEVER
+        self._parcels.rows["wait_until"][rows] = until
         for row, threshold in zip(rows[stalled].tolist(), wait[stalled].tolist(), strict=True):
             self._open_stall(row, threshold)
 
     def _open_stall(self, row: int, threshold: float) -> None:
-        state = self._parcels
-        since, due = float(state["last_at"][row]), float(state["due"][row])
-        segment, survival = self._usual.explain(row, due - since)
+        record = self._parcels.rows[row]
+        since, due = float(record["last_at"]), int(record["due"])
+        segment, survival = self._usual.explain(row, due * GRID_SECONDS - since)
         decision = stall_opened(
-            state.facts(row),
-            epoch=int(state["epoch"][row]),
+            self._parcels.facts(row),
+            epoch=int(record["epoch"]),
             since=since,
-            due=due,
+            due=float(due * GRID_SECONDS),
             threshold=threshold,
             probability=float(f"{survival:.3g}"),
             segment=segment,
             config=self._config_version,
         )
-        state["stall"][row] = STALL_REASONS.index(decision.reason) + 1
-        state["stall_from"][row], state["stall_at"][row] = since, due
-        self._said.say_due(state.table.key(row), due, decision)
+        record["stall"] = STALL_REASONS.index(decision.reason) + 1
+        record["stall_from"], record["stall_at"] = since, due
+        self._said.say_due(self._parcels.key(row), due, decision)
 
-    def _customs_due(self, rows: Index) -> Seconds:
-        """Return when customs is overdue, inf where it is not or was said already."""
-        state = self._parcels
-        since = state["customs_since"][rows]
+    def _customs_due(self, block: Block) -> Minutes:
+        """Return when customs is overdue, NEVER where it is not or was said already."""
+        since = block["customs_since"]
         if not np.count_nonzero(since):
-            return np.full(len(rows), np.inf)
-        waiting = (since != 0) & (state["flags"][rows] & np.uint8(Flag.CUSTOMS_SAID) == 0)
-        return np.where(waiting, up_to_minute(since + self._customs_days * DAY_SECONDS), np.inf)
+            return np.full(len(block), NEVER, np.int64)
+        waiting = (since != 0) & (block["flags"] & _SAID == 0)
+        due = up_to_minute(since + self._customs_days * DAY_SECONDS).astype(np.int64)
+        return np.where(waiting, due, NEVER)
 
     def _say_customs(self, row: int) -> None:
-        state = self._parcels
-        due = float(state["due"][row])
-        state["flags"][row] |= np.uint8(Flag.CUSTOMS_SAID)
+        record = self._parcels.rows[row]
+        due = int(record["due"])
+        record["flags"] |= _SAID
         decision = customs_overdue(
-            state.facts(row),
-            epoch=int(state["epoch"][row]),
-            since=float(state["customs_since"][row]),
-            due=due,
+            self._parcels.facts(row),
+            epoch=int(record["epoch"]),
+            since=float(record["customs_since"]),
+            due=float(due * GRID_SECONDS),
             days=self._customs_days,
             config=self._config_version,
         )
-        self._said.say_due(state.table.key(row), due, decision)
+        self._said.say_due(self._parcels.key(row), due, decision)
 
     def _forget(self, row: int) -> None:
         """Let go of a parcel that ended long ago or fell silent for good."""
-        state = self._parcels
-        due = float(state["due"][row])
-        if state["stall"][row]:
+        record = self._parcels.rows[row]
+        due = float(record["due"]) * GRID_SECONDS
+        if record["stall"]:
             self.end_stall(row, ClearedReason.EXPIRED, at=due, moved_at=due, position=None)
-        self._traffic.count_gone(row, state.table.text("destination_region")[row], due)
+        self._traffic.count_gone(int(record["flags"]), int(record["destination"]), due)

@@ -5,10 +5,12 @@ from typing import Final
 import numpy as np
 
 from detectors.base import Metric
-from detectors.parcel_table import Flag, ParcelTable
-from detectors.partials import PartialCounts, minute_of
+from detectors.names import Names
+from detectors.parcel_table import Block, Flag, ParcelTable
+from detectors.partials import PartialCounts
 from detectors.sayings import Sayings
-from detectors.scan_columns import ENTERS, LEAVES, Index, Scans
+from detectors.scan_columns import ENTERS, LEAVES, Index
+from detectors.scans import Scans
 
 HOUR_SECONDS: Final = 3600
 _ENTERED: Final = np.uint8(Flag.ENTERED)
@@ -26,68 +28,80 @@ class Traffic:
         self._parcels = parcels
         self._partials = partials
         self._lateness_seconds = allowed_lateness_seconds
+        self.forget_derived()
+
+    def forget_derived(self) -> None:
+        """Forget which series a name is: after loading."""
+        self._region_series = np.full(64, -1, np.int64)
+        self._carrier_series = np.full(64, -1, np.int64)
 
     def count_scans(self, scans: Scans) -> None:
         """Count arrivals by carrier, quarter of an hour and the minute they were seen in."""
         bucket = np.floor(scans.arrival / SCAN_BUCKET_SECONDS) * SCAN_BUCKET_SECONDS
         late = bucket + SCAN_BUCKET_SECONDS + self._lateness_seconds <= scans.clock
         hour = np.floor(scans.clock / HOUR_SECONDS) * HOUR_SECONDS
+        self._carrier_series = self._known(
+            self._carrier_series, scans.carrier, self._parcels.carriers
+        )
         self._partials.count_many(
             Metric.SCANS,
-            scans.carriers,
+            self._carrier_series[scans.carrier],
             bucket,
-            minutes=scans.grid,
+            minutes=scans.minute,
             late_at=np.where(late, hour, 0.0),
         )
 
-    def count_entered(self, scans: Scans, events: Index) -> None:
-        """Count parcels whose first scan in their destination region this is."""
-        events = events[ENTERS[scans.milestone[events]]]
-        if len(events) == 0:
-            return
-        state, rows = self._parcels, scans.rows[events]
+    def count_entered(self, scans: Scans, events: Index, block: Block) -> None:
+        """Count parcels whose first scan in their destination region this is; marks them."""
+        new = ENTERS[scans.milestone[events]]
         region = scans.region[events]
-        here = (region != 0) & (region == state.destination[rows])
-        new = here & (state["flags"][rows] & _EITHER == 0)
-        state["flags"][rows[new]] |= _ENTERED
-        self._count(Metric.ENTERED, scans, events[new])
+        new = new & (region != 0) & (region == block["destination"])
+        new &= block["flags"] & _EITHER == 0
+        if np.count_nonzero(new):
+            block["flags"] |= np.where(new, _ENTERED, np.uint8(0))
+            self._count(Metric.ENTERED, scans, events[new], region[new])
 
-    def count_left(self, scans: Scans, events: Index) -> None:
-        """Count parcels that are done with their destination region."""
-        events = events[LEAVES[scans.milestone[events]]]
-        if len(events) == 0:
-            return
-        state, rows = self._parcels, scans.rows[events]
-        leaves = state["flags"][rows] & _EITHER == _ENTERED
-        state["flags"][rows[leaves]] |= _LEFT
-        self._count(Metric.LEFT, scans, events[leaves])
+    def count_left(self, scans: Scans, events: Index, block: Block) -> None:
+        """Count parcels that are done with their destination region; marks them."""
+        leaves = LEAVES[scans.milestone[events]] & (block["flags"] & _EITHER == _ENTERED)
+        if np.count_nonzero(leaves):
+            block["flags"] |= np.where(leaves, _LEFT, np.uint8(0))
+            regions = block["destination"][leaves].astype(np.int64)
+            self._count(Metric.LEFT, scans, events[leaves], regions)
 
-    def count_gone(self, row: int, region: str | None, clock: float) -> bool:
+    def count_gone(self, flags: int, destination: int, clock: float) -> bool:
         """Count a parcel that is in a region no more without a scan that says so."""
-        flags = int(self._parcels["flags"][row])
-        gone = bool(flags & Flag.ENTERED and not flags & Flag.LEFT and region)
-        if gone and region:
-            self._partials.count(Metric.LEFT, region, _hour(clock), minute=minute_of(clock))
+        gone = bool(flags & Flag.ENTERED and not flags & Flag.LEFT and destination)
+        if gone:
+            self._add(Metric.LEFT, np.array([destination]), np.array([clock]))
         return gone
 
     def flush(self, said: Sayings) -> None:
-        """Say the counts of minutes that are over: a record for each minute come to."""
-        minutes, first = np.unique(said.grid.astype(np.int64), return_index=True)
-        through = self._partials.through
-        new = minutes > (-1 if through is None else through)
-        records = self._partials.flush(minutes[new].tolist())
-        for position, record in zip(first[new].tolist(), records, strict=True):
-            said.say_record(position, record)
-        self._partials.settle()
+        """Say the counts of the minutes that are over: one record, where the last began."""
+        minute = int(said.minutes[-1])
+        if self._partials.through is not None and minute <= self._partials.through:
+            return
+        position = int(np.searchsorted(said.minutes, minute))
+        said.say_record(position, self._partials.flush(minute))
 
-    def _count(self, metric: Metric, scans: Scans, events: Index) -> None:
-        destination, count = self._parcels.table.text("destination_region"), self._partials.count
-        clocks = scans.clock[events].tolist()
-        for row, clock in zip(scans.rows[events].tolist(), clocks, strict=True):
-            region = destination[row]
-            assert region is not None, "only parcels with a destination enter it"
-            count(metric, region, _hour(clock), minute=minute_of(clock))
+    def _count(self, metric: Metric, scans: Scans, events: Index, regions: Index) -> None:
+        self._add(metric, regions, scans.clock[events])
 
+    def _add(self, metric: Metric, regions: Index, clocks: np.ndarray) -> None:
+        self._region_series = self._known(self._region_series, regions, self._parcels.names)
+        self._partials.count_many(
+            metric,
+            self._region_series[regions],
+            np.floor(clocks / HOUR_SECONDS) * HOUR_SECONDS,
+            minutes=clocks // 60,
+            late_at=0,
+        )
 
-def _hour(seconds: float) -> int:
-    return int(seconds // HOUR_SECONDS) * HOUR_SECONDS
+    def _known(self, series: Index, numbers: Index, names: Names) -> Index:
+        """Return the series of names by their numbers, as far as `numbers` go."""
+        while len(series) <= len(names):
+            series = np.concatenate([series, np.full_like(series, -1)])
+        if series[numbers].min() < 0:
+            for number in np.unique(numbers[series[numbers] < 0]).tolist():
+                series[number] = self._partials.number(names[number] or "")
+        return series

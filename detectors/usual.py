@@ -1,7 +1,8 @@
-"""What is usual for parcels: dwells, reporting lags, last legs and attempts, by parcels' rows.
+"""What is usual for parcels: dwells, reporting lags, last legs and attempts, for records of them.
 
-The models know names; here their codes are kept by the numbers that lanes and carriers have in
-the table of parcels, so that asking for an array of rows is a look-up.
+The models know names; here what they say is kept by the numbers that lanes and carriers have in
+the table of parcels, so that asking for a block of parcels is a look-up. Models are frozen within
+an epoch, and so is what was asked once.
 """
 
 from collections.abc import Callable
@@ -11,14 +12,14 @@ import numpy as np
 
 from detectors.dwell import DwellModel, Segment
 from detectors.histograms import Q95
-from detectors.parcel_table import MILESTONES, ParcelTable
-from detectors.scan_columns import Index, Mask, Seconds
+from detectors.parcel_table import Block, ParcelTable
+from detectors.scan_columns import MILESTONES, Index, Mask, Seconds
 from detectors.signoff import AttemptShares
 from detectors.sketches import Sketches, ascending
-from detectors.table import Table
 
 _STAGES: Final = 2 * (len(MILESTONES) + 1)
 """Stages of a lane: a milestone, outside or in the destination region."""
+_UNASKED: Final = -2.0
 
 
 class Usual:
@@ -37,6 +38,9 @@ class Usual:
         soonest_probability: float,
     ) -> None:
         self._parcels = parcels
+        self._wait_of: Seconds
+        """How long the silence of each segment may last; _UNASKED until somebody has asked."""
+        self._soonest_of: Seconds
         self.min_observations = min_observations
         self.max_segments = max_segments
         self.least_wait_seconds = least_wait_seconds
@@ -48,135 +52,157 @@ class Usual:
             min_observations=min_observations,
             max_segments=max_segments,
         )
-        self._last_leg = DwellModel(
+        self.last_leg = DwellModel(
             half_life_days=half_life_days,
             min_observations=4 * min_observations,
             max_segments=max_segments,
             name="last_legs",
         )
-        self._lag = Sketches("lags", half_life_days=half_life_days, max_rows=10_000, levels=1)
+        self.lag = Sketches("lags", half_life_days=half_life_days, max_rows=10_000, levels=1)
         self.attempts = AttemptShares(
             half_life_days=half_life_days, min_observations=4 * min_observations
         )
         self.forget_codes()
 
-    def tables(self) -> tuple[Table, ...]:
-        """Return what the state consists of."""
-        return (
-            *self.dwell.sketches.tables(),
-            *self._last_leg.sketches.tables(),
-            *self._lag.tables(),
-            self.attempts.table,
-        )
+    def sketches(self) -> tuple[Sketches, ...]:
+        """Return the histograms: with the table of attempts, what the state consists of."""
+        return self.dwell.sketches, self.last_leg.sketches, self.lag
 
     def forget_codes(self) -> None:
         """Forget what is derived: after loading, or when there are too many codes."""
         self.dwell.forget_codes()
-        self._last_leg.forget_codes()
-        self._lag.forget_codes()
+        self.last_leg.forget_codes()
+        self.lag.forget_codes()
         self.attempts.forget_derived()
         self._segment_of = np.full(64 * _STAGES, -1, np.int64)
         self._leg_of = np.full(64, -1, np.int64)
         self._lag_of = np.full(64, -1, np.int64)
-        self._lag_seconds = np.zeros(0)
-        self._lag_version = -1
+        self._forget_answers()
 
     def fold(self, day: float) -> None:
         """Let what was learned since the last fold count from now on; `day` on the clock."""
         self.dwell.fold(day)
-        self._last_leg.fold(day)
-        self._lag.fold(day)
+        self.last_leg.fold(day)
+        self.lag.fold(day)
         self.attempts.fold(day)
+        self._forget_answers()
 
     def crowded(self) -> bool:
         """Tell whether so many segments have been seen that their codes should be made anew."""
         return self.dwell.sketches.codes() > 4 * self.max_segments
 
-    def waits(self, rows: Index) -> Seconds:
+    def waits(self, block: Block) -> Seconds:
         """Return how long the silence of each parcel may last by now; NaN for no opinion."""
-        state = self._parcels
-        stage, inside = state["stage"][rows], state["at_destination"][rows]
-        codes = self._segments(state.lane[rows], stage, inside)
-        wait = np.maximum(self.dwell.wait_many(codes), self.least_wait_seconds)
-        return wait + self._lags(state.carrier[rows])
+        segments = self._segments(block)
+        if len(self._wait_of) < len(self._segment_of):
+            more = len(self._segment_of) - len(self._wait_of)
+            self._wait_of = np.concatenate([self._wait_of, np.full(more, _UNASKED)])
+        waits = self._wait_of[segments]
+        if np.count_nonzero(waits == _UNASKED):
+            self._ask(ascending(segments[waits == _UNASKED]))
+            waits = self._wait_of[segments]
+        return waits
 
-    def learn(
-        self, rows: Index, stage: Index, seconds: Seconds, *, dwelt: Mask, lag: Seconds
-    ) -> None:
-        """Count the dwells that ended in stages, and how late all were reported; shape (n,)."""
-        state = self._parcels
-        self._lag.learn_many(self._lag_codes(state.carrier[rows]), lag)
+    def learn(self, block: Block, seconds: Seconds, *, dwelt: Mask, lag: Seconds) -> None:
+        """Count the dwells that ended where records are, and how late all were reported."""
+        self.lag.learn_many(self._lag_codes(block["carrier"].astype(np.int64)), lag)
+        segments = self._segments(block)
         if np.count_nonzero(dwelt) < len(dwelt):
-            rows, stage, seconds = rows[dwelt], stage[dwelt], seconds[dwelt]
-        codes = self._segments(state.lane[rows], stage, state["at_destination"][rows])
-        self.dwell.learn_many(codes, seconds)
+            segments, seconds = segments[dwelt], seconds[dwelt]
+        self.dwell.learn_many(self._dwell_codes(segments), seconds)
 
     def explain(self, row: int, silence_seconds: float) -> tuple[Segment, float]:
         """Return which segment speaks for a parcel and the chance of a longer silence there."""
-        state, rows = self._parcels, np.array([row])
-        code = self._segments(state.lane[rows], state["stage"][rows], state["at_destination"][rows])
+        block = self._parcels.rows[row : row + 1]
+        code = self._dwell_codes(self._segments(block))
         segment = self.dwell.explain(int(code[0]))
         assert segment is not None, "a silence without an opinion is no stall"
-        lag = float(self._lags(state.carrier[rows])[0])
+        lag = float(self._lags(block["carrier"].astype(np.int64))[0])
         score = self.dwell.score_many(code, np.array([silence_seconds - lag]))
         return segment, 1.0 - float(score[0])
 
-    def soonest(self, rows: Index) -> Seconds:
-        """Return what hardly any last leg of each parcel's lane takes less than; NaN: unknown."""
-        return self._last_leg.soonest_many(self._legs(rows), self.soonest_probability)
+    def soonest(self, lane: Index) -> Seconds:
+        """Return what hardly any last leg of each lane takes less than; NaN for unknown."""
+        lanes = len(self._parcels.lanes)
+        if len(self._soonest_of) < lanes:
+            more = np.full(2 * lanes - len(self._soonest_of), _UNASKED)
+            self._soonest_of = np.concatenate([self._soonest_of, more])
+        soonest = self._soonest_of[lane]
+        if np.count_nonzero(soonest == _UNASKED):
+            asked = ascending(lane[soonest == _UNASKED])
+            legs = self._leg_codes(asked)
+            self._soonest_of[asked] = self.last_leg.soonest_many(legs, self.soonest_probability)
+            soonest = self._soonest_of[lane]
+        return soonest
 
-    def learn_legs(self, rows: Index, seconds: Seconds) -> None:
+    def learn_legs(self, lane: Index, seconds: Seconds) -> None:
         """Count last legs of parcels, shape (n,)."""
-        if len(rows):
-            self._last_leg.learn_many(self._legs(rows), seconds)
+        if len(lane):
+            self.last_leg.learn_many(self._leg_codes(lane), seconds)
 
     def usually_attempted(self, carrier: Index, least_share: float) -> Mask:
         """Tell of each carrier whether nearly all its deliveries were out for delivery before."""
-        numbers = ascending(carrier).tolist()
-        usual = np.zeros(len(self._parcels.carriers), np.bool_)
-        for number in numbers:
-            share, _ = self.attempts.share(self._parcels.carriers[number])
+        usual = np.zeros(len(self._parcels.carriers) + 1, np.bool_)
+        for number in ascending(carrier).tolist():
+            share, _ = self.attempts.share(self._parcels.carriers[number] or "")
             usual[number] = share is not None and share >= least_share
         return usual[carrier]
 
-    def _segments(self, lane: Index, stage: Index, at_destination: Index) -> Index:
-        """Return the dwell model's code of each (lane, stage)."""
+    def learn_attempts(self, carrier: Index, attempted: Mask) -> None:
+        """Count deliveries, shape (n,), and which were attempted before."""
+        numbers, which = np.unique(carrier, return_inverse=True)
+        names = [self._parcels.carriers[number] or "" for number in numbers.tolist()]
+        seen = np.bincount(which, minlength=len(names))
+        self.attempts.learn_many(names, np.bincount(which[attempted], minlength=len(names)), seen)
+
+    def _forget_answers(self) -> None:
+        self._wait_of = np.full(len(self._segment_of), _UNASKED)
+        self._soonest_of = np.full(64, _UNASKED)
+        self._lag_seconds = np.zeros(0)
+
+    def _ask(self, segments: Index) -> None:
+        wait = self.dwell.wait_many(self._dwell_codes(segments))
+        carriers = self._parcels.carrier_of(segments // _STAGES)
+        self._wait_of[segments] = np.maximum(wait, self.least_wait_seconds) + self._lags(carriers)
+
+    def _segments(self, block: Block) -> Index:
+        """Return the number of each (lane, stage, inside)."""
+        self._segment_of = _stretched(self._segment_of, len(self._parcels.lanes) * _STAGES)
+        stage: Index = block["stage"] * np.int64(2) + block["inside"]
+        return block["lane"] * np.int64(_STAGES) + stage
+
+    def _dwell_codes(self, segments: Index) -> Index:
         lanes = self._parcels.lanes
-        self._segment_of = _stretched(self._segment_of, len(lanes) * _STAGES)
-        wanted = lane * _STAGES + stage.astype(np.int64) * 2 + at_destination
 
         def code(number: int) -> int:
             carrier, name = lanes[number // _STAGES]
             return self.dwell.code(carrier, name, _stage_name(number % _STAGES))
 
-        return _looked_up(self._segment_of, wanted, code)
+        return _looked_up(self._segment_of, segments, code)
 
-    def _legs(self, rows: Index) -> Index:
+    def _leg_codes(self, lane: Index) -> Index:
         lanes = self._parcels.lanes
         self._leg_of = _stretched(self._leg_of, len(lanes))
-        code = self._last_leg.code
-        return _looked_up(
-            self._leg_of, self._parcels.lane[rows], lambda lane: code(*lanes[lane], "last leg")
-        )
+        code = self.last_leg.code
+        return _looked_up(self._leg_of, lane, lambda number: code(*lanes[number], "last leg"))
 
     def _lag_codes(self, carrier: Index) -> Index:
         carriers = self._parcels.carriers
-        self._lag_of = _stretched(self._lag_of, len(carriers))
-        return _looked_up(self._lag_of, carrier, lambda number: self._lag.code(carriers[number]))
+        self._lag_of = _stretched(self._lag_of, len(carriers) + 1)
+        return _looked_up(self._lag_of, carrier, lambda n: self.lag.code(carriers[n] or ""))
 
     def _lags(self, carrier: Index) -> Seconds:
         """Return how late each carrier reports, seconds; 0 while unknown."""
-        known = len(self._parcels.carriers)
-        if self._lag_version != self._lag.version or len(self._lag_seconds) < known:
+        known = len(self._parcels.carriers) + 1
+        if len(self._lag_seconds) < known:
             self._lag_seconds = self._read_lags(np.arange(known))
-            self._lag_version = self._lag.version
         return self._lag_seconds[carrier]
 
     def _read_lags(self, carrier: Index) -> Seconds:
-        rows = self._lag.rows(self._lag_codes(carrier))[:, 0]
-        known = (rows >= 0) & (self._lag.folded["n"][rows] >= self.min_observations)
+        rows = self.lag.rows(self._lag_codes(carrier))[:, 0]
+        known = (rows >= 0) & (self.lag.observations[rows] >= self.min_observations)
         seconds = np.zeros(len(rows))
-        seconds[known] = self._lag.quantiles(rows[known])[:, Q95]
+        seconds[known] = self.lag.quantiles(rows[known])[:, Q95]
         return seconds
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from msgspec.structs import astuple
 from numpy.typing import NDArray
 
+from detectors.base import Batch
 from detectors.events import Complaint, InvalidEvent, TrackingEvent
 from pipeline import cloudevents
 from pipeline.limits import (
@@ -61,6 +62,11 @@ class Chunk(Generic[Event]):
     records: list[RawRecord]
     """The record of each event, at the same index."""
     dead: list[DeadLetter]
+
+    @property
+    def batch(self) -> Batch[Event]:
+        """What a core observes."""
+        return Batch(self.events, self.arrivals)
 
 
 def read_tracking(records: Sequence[RawRecord], *, history: bool = False) -> Chunk[TrackingEvent]:

@@ -9,6 +9,7 @@ page; the replay drives the very same object from files.
                                       └ dead letters
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,10 +21,12 @@ import msgspec
 import numpy as np
 
 from configs.load import Config
-from detectors.base import Batch, Cell, Core, Counts, Metric, Output, Rejected
+from detectors.base import Cell, Core, Counts, Metric, Output, Rejected
 from detectors.decisions import Decision
 from pipeline.partition import partition_of
-from pipeline.records import Chunk, DeadLetter, RawRecord, read_complaints, read_tracking
+from pipeline.record_columns import RecordColumns
+from pipeline.records import Chunk, DeadLetter, RawRecord, read_complaints
+from pipeline.scan_reader import ScanChunk, read_scans
 
 
 class Input(StrEnum):
@@ -101,8 +104,8 @@ class Task:
             Input.COMPLAINTS: self._complaints,
             Input.COUNTS: self._flow,
         }
-        self._read: dict[Input, Callable[[Sequence[RawRecord]], Chunk[Any]]] = {
-            Input.TRACKING: partial(read_tracking, history=history),
+        self._read: dict[Input, Callable[[Sequence[RawRecord]], Chunk[Any] | ScanChunk]] = {
+            Input.TRACKING: partial(read_scans, history=history),
             Input.COMPLAINTS: partial(read_complaints, history=history),
             Input.COUNTS: read_counts,
         }
@@ -114,14 +117,14 @@ class Task:
         An exception means that a record broke a core: the task is not to be used any more.
         """
         reached = self.offsets[source]
-        fresh = records
-        if records and records[0].offset <= reached:
-            fresh = [record for record in records if record.offset > reached]
-        if not fresh:
+        fresh = RecordColumns.of(records)
+        if len(fresh) and fresh.offsets[0] <= reached:
+            fresh = fresh[bisect_right(fresh.offsets, reached) :]
+        if len(fresh) == 0:
             return Outcome()
         chunk = self._read[source](fresh)
-        outputs = self._cores[source].observe(Batch(chunk.events, chunk.arrivals))
-        self.offsets[source] = fresh[-1].offset
+        outputs = self._cores[source].observe(chunk.batch)
+        self.offsets[source] = fresh.offsets[-1]
         outcome = self._outcome(source, outputs, chunk.records)
         outcome.dead += [(source, dead) for dead in chunk.dead]
         return outcome

@@ -131,13 +131,23 @@ def check_needs_no_clock(case: Case) -> None:
         assert whole(case)[1] == expected
 
 
+def assert_alike(some: Sequence[Output], others: Sequence[Output]) -> None:
+    """The same decisions and refusals in the same order, and the same counts in all.
+
+    How counts are bundled into records may follow the cuts: flow adds them up.
+    """
+    first = [output for output in some if not isinstance(output, Counts)]
+    assert first == [output for output in others if not isinstance(output, Counts)]
+    assert counted(some) == counted(others)
+
+
 def check_cuts_do_not_show(case: Case) -> None:
-    """However the stream is cut, outputs and state are the same to the byte."""
+    """However the stream is cut, outputs are alike and state is the same to the byte."""
     core, outputs = whole(case)
     count = len(case.batch.events)
     for seed in range(case.seed, case.seed + 3):
         other = case.make()
-        assert run(other, case.batch, cuts_of(count, seed)) == outputs
+        assert_alike(run(other, case.batch, cuts_of(count, seed)), outputs)
         assert pages(other) == pages(core)
 
 
@@ -148,7 +158,7 @@ def check_single_events(case: Case, limit: int = 500) -> None:
     other = case.make()
     count = len(batch.events)
     outputs = core.observe(batch)
-    assert run(other, batch, [(place, place + 1) for place in range(count)]) == outputs
+    assert_alike(run(other, batch, [(place, place + 1) for place in range(count)]), outputs)
     assert pages(other) == pages(core)
 
 

@@ -212,7 +212,7 @@ def test_a_duplicate_changes_nothing() -> None:
     scans = journey("swift/S", LEARNED)[:4]
     one.observe(batch(scans))
     other.observe(batch([*scans, scans[-1], scans[-1]]))
-    tables = [c._parcels.table.dump(0, 1) for c in (one, other)]
+    tables = [c._parcels.dump(0, 1) for c in (one, other)]
     assert tables[0] == tables[1]
 
 
@@ -339,7 +339,8 @@ def test_too_many_parcels_are_refused_one_by_one() -> None:
     refused = [o for o in outputs if isinstance(o, Rejected)]
     assert refused == [Rejected(n, RejectReason.TOO_MANY_PARCELS) for n in (2, 3)]
     assert len(one._parcels) == 2
-    assert one._parcels["last_at"][one._parcels.table.find(["swift/P1"])] == seconds(5.0)
+    assert one._parcels.rows["last_at"][1] == seconds(5.0)
+    assert one._parcels.key(1) == "swift/P1"
 
 
 def test_scans_are_counted_by_carrier_and_parcels_by_region() -> None:

@@ -89,8 +89,8 @@ def test_histograms_stay_bounded() -> None:
         core.observe(batch(sorted(scans, key=lambda s: s.occurred_at)))
     dwell = core._usual.dwell
     sketches = dwell.sketches
-    assert len(sketches.folded) <= 20
-    assert len(sketches.pending) <= 20 + 40
+    assert len(sketches) <= 20
+    assert sketches.pending <= 20 + 40
     assert sketches.codes() <= 4 * 20 + 200
     assert dwell.explain(dwell.code("swift", "new>lane", "picked_up")) is not None
 

@@ -60,6 +60,11 @@ def test_what_is_unknown_accuses_nobody(fields: dict[str, Any]) -> None:
     assert why(**fields) is None
 
 
+def learn(model: AttemptShares, deliveries: int, attempted: int) -> None:
+    """Teach deliveries of one carrier, so many of them attempted before."""
+    model.learn_many(["swift"], np.array([attempted]), np.array([deliveries]))
+
+
 def shares() -> AttemptShares:
     """Return shares that have an opinion after ten deliveries."""
     return AttemptShares(half_life_days=10.0, min_observations=10)
@@ -68,7 +73,7 @@ def shares() -> AttemptShares:
 def test_a_share_counts_from_the_next_fold_on() -> None:
     """Within an epoch what is learned changes no judgement."""
     model = shares()
-    model.learn_many(["swift"] * 20, np.arange(20) < 15)
+    learn(model, 20, 15)
     assert model.share("swift") == (None, 0)
     model.fold(1.0)
     assert model.share("swift") == (0.75, 20)
@@ -78,9 +83,9 @@ def test_a_share_counts_from_the_next_fold_on() -> None:
 def test_a_share_forgets() -> None:
     """After a half-life the old deliveries weigh half of what they did."""
     model = shares()
-    model.learn_many(["swift"] * 20, np.ones(20, np.bool_))
+    learn(model, 20, 20)
     model.fold(0.0)
-    model.learn_many(["swift"] * 10, np.zeros(10, np.bool_))
+    learn(model, 10, 0)
     model.fold(10.0)
     assert model.share("swift") == (0.5, 20)
 
@@ -88,7 +93,7 @@ def test_a_share_forgets() -> None:
 def test_what_was_counted_before_a_reload_is_folded_after_it() -> None:
     """Deliveries of the running epoch survive in the state."""
     model, copy = shares(), shares()
-    model.learn_many(["swift"] * 20, np.ones(20, np.bool_))
+    learn(model, 20, 20)
     copy.fold(0.5)
     copy.table.apply(model.table.changes())
     copy.forget_derived()

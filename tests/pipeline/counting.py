@@ -11,6 +11,7 @@ import msgspec
 
 from detectors.base import Batch, Cell, Counts, Metric, Output
 from detectors.decisions import Evidence, FeedReason, FeedResumed, instant
+from detectors.scan_columns import ScanColumns
 from detectors.table import Table, pack, unpack
 
 EVERY = 10
@@ -35,22 +36,37 @@ class CountingCore:
         """The largest clock reported, as flow has it."""
         return max(self._through.values(), default=_NEVER)
 
-    def observe(self, batch: Batch[Any]) -> list[Output]:
+    def observe(self, batch: Batch[Any] | ScanColumns) -> list[Output]:
         """Count each event in order."""
+        if isinstance(batch, ScanColumns):
+            return self._scans(batch)
         outputs: list[Output] = []
         for event, arrival in zip(batch.events, batch.arrivals.tolist(), strict=True):
             if isinstance(event, Counts):
                 self._heard(event)
-                continue
-            outputs += self.advance(arrival)
-            self._seen += 1
-            row = self._table.add([event.key])
-            self._table["count"][row] += 1
-            if getattr(event, "carrier", None) == POISON:
+            else:
+                outputs += self._count(event.key, arrival)
+        return outputs
+
+    def _scans(self, scans: ScanColumns) -> list[Output]:
+        outputs: list[Output] = []
+        arrivals = scans.arrivals.tolist()
+        for carrier, parcel, arrival in zip(
+            scans.carriers, scans.parcel_ids, arrivals, strict=True
+        ):
+            outputs += self._count(f"{carrier}/{parcel}", arrival)
+            if carrier == POISON:
                 raise RuntimeError("this record breaks the core")
-            count = int(self._table["count"][row[0]])
-            if count % EVERY == 0:
-                outputs.append(_decision(event.key, count, arrival))
+        return outputs
+
+    def _count(self, key: str, arrival: float) -> list[Output]:
+        outputs = self.advance(arrival)
+        self._seen += 1
+        row = self._table.add([key])
+        self._table["count"][row] += 1
+        count = int(self._table["count"][row[0]])
+        if count % EVERY == 0:
+            outputs.append(_decision(key, count, arrival))
         return outputs
 
     def advance(self, now: float) -> list[Output]:

@@ -1,0 +1,319 @@
+"""Scans from the bytes of the log to columns, a chunk at a time.
+
+What `pipeline.records` finds out about each record is found out here about all records of a chunk
+at once, where they are plain: one JSON array is decoded instead of a thousand objects, and one
+count over all of its bytes stands for a count over each. Whenever such a test cannot say that
+every record is fine, the chunk is halved into smaller blocks, and what is left of it is read one
+record at a time by `pipeline.records`, which knows the reasons. So what is taken and what is
+refused, and why, is decided there alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from msgspec.structs import astuple
+from numpy.typing import NDArray
+
+from detectors.base import Batch
+from detectors.events import MAX_VALUE_MINOR, TrackingEvent
+from detectors.scan_columns import CODE, ScanColumns, ScanContext, columns_of
+from pipeline import cloudevents
+from pipeline.limits import (
+    EARLIEST_SECONDS,
+    LATEST_SECONDS,
+    MAX_AHEAD_SECONDS,
+    MAX_BEHIND_SECONDS,
+    MAX_STRING_BYTES,
+)
+from pipeline.record_columns import RawRecord, RecordColumns
+from pipeline.records import DeadLetter, read_tracking
+
+BLOCK: Final = 64
+"""Records read one by one when one among them is not plain."""
+
+_FIELDS: Final = TrackingEvent.__struct_fields__
+_OTHERS: Final = ("declared_value_minor", "fragile")
+"""Fields that are not written as JSON strings."""
+_CONTEXT: Final = (
+    "order_id", "customer_id", "origin_region", "destination_region", "service_level",
+    "promised_at", "declared_value_minor",
+)  # fmt: skip
+_NO_CONTEXT: Final = (None,) * len(_CONTEXT)
+_VERSIONS: Final = {None, 1, "1"}
+"""Other versions are looked at one by one."""
+_BRACE, _MARK, _SPACE = (ord(character) for character in '{" ')
+
+Seconds = NDArray[np.float64]
+_Column = Sequence[Any]
+
+
+@dataclass(slots=True)
+class ScanChunk:
+    """What records came to; every one is in `records` or in `dead`, once."""
+
+    batch: ScanColumns
+    records: Sequence[RawRecord]
+    """The record of each scan, at the same index."""
+    dead: list[DeadLetter]
+
+
+def read_scans(records: Sequence[RawRecord], *, history: bool = False) -> ScanChunk:
+    """Decode scans; never raises for what a record says. `history` as in `read_tracking`."""
+    columns = RecordColumns.of(records)
+    scans = _plain(columns, history=history)
+    if scans is not None:
+        return ScanChunk(scans, columns, [])
+    return _in_blocks(columns, history=history)
+
+
+def _in_blocks(columns: RecordColumns, *, history: bool) -> ScanChunk:
+    parts: list[ScanColumns] = []
+    kept: list[RawRecord] = []
+    dead: list[DeadLetter] = []
+    for start in range(0, len(columns), BLOCK):
+        block = columns[start : start + BLOCK]
+        scans = _plain(block, history=history) if len(columns) > BLOCK else None
+        if scans is not None:
+            parts.append(scans)
+            kept += block
+            continue
+        read = read_tracking(block, history=history)
+        parts.append(columns_of(Batch(read.events, read.arrivals)))
+        kept += read.records
+        dead += read.dead
+    return ScanChunk(_joined(parts), kept, dead)
+
+
+def _plain(records: RecordColumns, *, history: bool) -> ScanColumns | None:
+    """Return the scans of records that are all plain, else None."""
+    values = records.values
+    if not _may_be_plain(records):
+        return None
+    text = b"[%b]" % b",".join(values)  # type: ignore[arg-type]  # none is None here
+    marks = _marks(text, len(values))
+    if marks is None:
+        return None
+    try:
+        scans = _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    # Each value begins with the only brace it has. As many objects as values: each value is one.
+    if len(scans) != len(values):
+        return None
+    columns = dict(zip(_FIELDS, zip(*map(astuple, scans), strict=True), strict=True))
+    if marks != _marks_of(columns, len(values)) or not _may_be(columns):
+        return None
+    return _columns(columns, np.array(records.timestamps_ms, np.int64), history=history)
+
+
+def _may_be_plain(records: RecordColumns) -> bool:
+    values: list[Any] = records.values
+    headers = records.headers
+    if headers is not None and any(each and cloudevents.is_envelope(each) for each in headers):
+        return False
+    if not values or not all(values) or max(map(len, values)) > MAX_STRING_BYTES:
+        return False
+    return bytes(map(_first, values)).count(_BRACE) == len(values)
+
+
+def _marks(text: bytes, count: int) -> int | None:
+    """Count quotation marks, where there are no more braces than records and no strange strings.
+
+    Strange is one with an escape or an unprintable character, an empty one and one that begins
+    with a space. Control characters inside strings are no JSON, but for the last of ASCII.
+    """
+    if text.find(b"\\") >= 0 or text.find(b"\x7f") >= 0 or not _is_printable(text):
+        return None
+    raw = np.frombuffer(text, np.uint8)
+    if np.count_nonzero(raw == _BRACE) != count:
+        return None
+    marks, following = raw == _MARK, raw[1:]
+    blank = (following == _MARK) | (following == _SPACE)
+    if np.count_nonzero(marks[:-1] & blank):
+        return None
+    return int(np.count_nonzero(marks))
+
+
+def _is_printable(text: bytes) -> bool:
+    if text.isascii():
+        return True
+    try:
+        return text.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def _marks_of(columns: Mapping[str, _Column], count: int) -> int:
+    """Return how many quotation marks records have that hold the fields set and nothing else.
+
+    Any further key, one given twice and one of a null would bring more.
+    """
+    missing = {name: column.count(None) for name, column in columns.items()}
+    fields = count * len(columns) - sum(missing.values())
+    others = sum(count - missing[name] for name in _OTHERS)
+    if missing["schema_version"] < count:
+        others += sum([type(version) is int for version in columns["schema_version"]])
+    return 4 * fields - 2 * others
+
+
+def _may_be(columns: Mapping[str, _Column]) -> bool:
+    """Tell whether no value is one that events refuse."""
+    values = columns["declared_value_minor"]
+    return (
+        not any("/" in carrier for carrier in set(columns["carrier"]))
+        and set(columns["schema_version"]) <= _VERSIONS
+        and all(0 <= value <= MAX_VALUE_MINOR for value in set(values) - {None})
+    )
+
+
+def _columns(
+    columns: Mapping[str, _Column], stamps: NDArray[np.int64], *, history: bool
+) -> ScanColumns | None:
+    count = len(stamps)
+    codes = list(map(CODE.get, columns["milestone"]))
+    if None in codes:
+        return None
+    occurred = np.fromiter(map(_seconds, columns["occurred_at"]), np.float64, count)
+    arrivals = _arrivals(occurred, columns["received_at"], stamps, history=history)
+    context = _context(columns, count)
+    if arrivals is None or context is None:
+        return None
+    return ScanColumns(
+        parcel_ids=columns["parcel_id"],
+        carriers=columns["carrier"],
+        milestones=np.array(codes, np.uint8),
+        occurred=occurred,
+        arrivals=arrivals,
+        facilities=columns["facility"],
+        regions=columns["region"],
+        context=context,
+    )
+
+
+def _arrivals(
+    occurred: Seconds, received_at: _Column, stamps: NDArray[np.int64], *, history: bool
+) -> Seconds | None:
+    """Return when anyone could know of each scan; None where some times cannot be."""
+    stamped = stamps > 0
+    told = received_at.count(None) < len(received_at)
+    if told:
+        plain = [np.nan if at is None else at.timestamp() for at in received_at]
+        received = np.array(plain, np.float64)
+    else:
+        received = np.full(len(occurred), np.nan)
+    by_stamp = np.isnan(received) & stamped & (not history)
+    arrivals = np.where(np.isnan(received), occurred, received)
+    ahead = stamped & ~by_stamp & (stamps < (arrivals - MAX_AHEAD_SECONDS) * 1000)
+    arrivals = np.where(by_stamp, stamps / 1000, arrivals)
+    lead = occurred - arrivals
+    fine = (
+        (arrivals >= EARLIEST_SECONDS)
+        & (arrivals < LATEST_SECONDS)
+        & (lead <= MAX_AHEAD_SECONDS)
+        & (lead >= -MAX_BEHIND_SECONDS)
+        & ~ahead
+    )
+    return arrivals if fine.all() else None
+
+
+def _context(columns: Mapping[str, _Column], count: int) -> ScanContext | None:
+    """Return what comes once; None where a promise cannot be."""
+    told = [columns[name] for name in _CONTEXT]
+    if all(column.count(None) == count for column in told):
+        return _NOTHING
+    positions, bringing = [], []
+    for place, each in enumerate(zip(*told, strict=True)):
+        if each != _NO_CONTEXT:
+            positions.append(place)
+            bringing.append(each)
+    orders, customers, origins, destinations, services, promises, values = zip(
+        *bringing, strict=True
+    )
+    promised = np.array([0.0 if at is None else at.timestamp() for at in promises])
+    given = np.array([at is not None for at in promises])
+    possible = (promised >= EARLIEST_SECONDS) & (promised < LATEST_SECONDS)
+    if not (possible | ~given).all():
+        return None
+    return ScanContext(
+        positions=np.array(positions, np.int64),
+        order_ids=orders,
+        customer_ids=customers,
+        origins=origins,
+        destinations=destinations,
+        service_levels=services,
+        promised=promised,
+        values=np.array([0 if value is None else value + 1 for value in values], np.int64),
+    )
+
+
+def _joined(parts: Sequence[ScanColumns]) -> ScanColumns:
+    """Return parts one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    contexts = [part.context for part in parts]
+
+    def texts(column: str) -> list[Any]:
+        return [each for part in parts for each in getattr(part, column)]
+
+    def brought(column: str) -> list[Any]:
+        return [each for context in contexts for each in getattr(context, column)]
+
+    return ScanColumns(
+        parcel_ids=texts("parcel_ids"),
+        carriers=texts("carriers"),
+        milestones=np.concatenate([np.zeros(0, np.uint8), *(p.milestones for p in parts)]),
+        occurred=np.concatenate([_NO_SECONDS, *(part.occurred for part in parts)]),
+        arrivals=np.concatenate([_NO_SECONDS, *(part.arrivals for part in parts)]),
+        facilities=texts("facilities"),
+        regions=texts("regions"),
+        context=ScanContext(
+            positions=np.concatenate(
+                [
+                    _NO_POSITIONS,
+                    *(c.positions + start for c, start in zip(contexts, starts, strict=False)),
+                ]
+            ),
+            order_ids=brought("order_ids"),
+            customer_ids=brought("customer_ids"),
+            origins=brought("origins"),
+            destinations=brought("destinations"),
+            service_levels=brought("service_levels"),
+            promised=np.concatenate([_NO_SECONDS, *(c.promised for c in contexts)]),
+            values=np.concatenate([_NO_POSITIONS, *(c.values for c in contexts)]),
+        ),
+    )
+
+
+_NO_SECONDS: Final = np.zeros(0, np.float64)
+_NO_POSITIONS: Final = np.zeros(0, np.int64)
+_NOTHING: Final = ScanContext(
+    positions=_NO_POSITIONS,
+    order_ids=(),
+    customer_ids=(),
+    origins=(),
+    destinations=(),
+    service_levels=(),
+    promised=_NO_SECONDS,
+    values=_NO_POSITIONS,
+)
+_first: Final[Any] = itemgetter(0)
+_seconds: Final = datetime.timestamp
+
+
+def _unchecked() -> type[msgspec.Struct]:
+    """Return `TrackingEvent` without its checks, the milestone as text."""
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(TrackingEvent):
+        kind = str if field.name == "milestone" else field.type
+        default = () if field.default is msgspec.NODEFAULT else (field.default,)
+        fields.append((field.name, kind, *default))
+    return msgspec.defstruct("Scan", fields, frozen=True, kw_only=True, gc=False)
+
+
+_decode: Final = msgspec.json.Decoder(list[_unchecked()]).decode  # type: ignore[misc]
