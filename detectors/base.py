@@ -29,7 +29,7 @@ GRID_SECONDS = 60
 """Deadlines fall on whole minutes of the clock."""
 
 Event = TypeVar("Event")
-Observed = TypeVar("Observed", contravariant=True)
+Observed_contra = TypeVar("Observed_contra", contravariant=True)
 """A `Batch` of events, or events as columns."""
 
 
@@ -98,7 +98,7 @@ class Rejected(msgspec.Struct, frozen=True):
 Output = Decision | Counts | Rejected
 
 
-class Core(Protocol[Observed]):
+class Core(Protocol[Observed_contra]):
     """Events in, outputs out, state as pages.
 
     A page is the rows whose key's hash falls into it: `page_of(key, pages)` of detectors.table,
@@ -111,7 +111,7 @@ class Core(Protocol[Observed]):
         """Seconds since the epoch; -inf before the first event."""
         ...
 
-    def observe(self, batch: Observed) -> list[Output]:
+    def observe(self, batch: Observed_contra) -> list[Output]:
         """Judge and remember events in order; outputs in the order they came to be true."""
         ...
 

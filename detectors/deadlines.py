@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.sketches import ascending
+from detectors.sketch_state import once
 
 _BUCKET_MINUTES: Final = 60
 _FILE_BEYOND: Final = 1 << 17
@@ -72,7 +72,7 @@ class Deadlines:
         now = when <= limit
         later = ~now & (when < (self._hour + 1) * _BUCKET_MINUTES)
         self._near = [near[later]] if np.count_nonzero(later) else []
-        return ascending(near[now]) if np.count_nonzero(now) else _NONE
+        return once(near[now]) if np.count_nonzero(now) else _NONE
 
     def _turn(self, hour: int) -> None:
         if hour <= self._hour:

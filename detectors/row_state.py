@@ -63,7 +63,7 @@ class _Marks:
             self._rows.append(new)
 
     def take(self) -> Index:
-        rows = np.unique(np.concatenate([_NONE, *self._rows]))
+        rows = np.sort(np.concatenate([_NONE, *self._rows]))
         self._marked[rows] = False
         self._rows.clear()
         return rows

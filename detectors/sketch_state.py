@@ -20,11 +20,8 @@ FORMAT: Final = 1
 _FIRST: Final = 64
 _NONE: Final = np.zeros(0, np.int64)
 _LOOSE, _FREE = -1, -2
-_FOLDED: Final = np.dtype([("weights", "<f4", (BINS,)), ("n", "<f8"), ("day", "<f8")])
 
 Rows = NDArray[np.int64]
-Loose = tuple[bytes, bytes]
-"""Bins and their counts."""
 
 
 class Cells(NamedTuple):
@@ -32,6 +29,14 @@ class Cells(NamedTuple):
 
     cells: Rows
     counts: NDArray[np.uint32]
+
+
+class Loose(NamedTuple):
+    """What is pending for segments without a number: by place in `keys` x BINS + bin."""
+
+    keys: list[str]
+    cells: bytes
+    counts: bytes
 
 
 class SketchBlob(msgspec.Struct, array_like=True):
@@ -46,11 +51,14 @@ class SketchBlob(msgspec.Struct, array_like=True):
     keys: list[str]
     """Names of the numbers first, first + step, ..."""
     rows: bytes
-    histograms: bytes
+    totals: bytes
+    """How many observations, and the day they are aged to, of each row."""
+    filled: bytes
+    """Bins of rows that are not empty: place in `rows` x BINS + bin."""
+    weights: bytes
     cells: bytes
     counts: bytes
-    loose: dict[str, Loose] = {}
-    """What is pending for segments without a number."""
+    loose: Loose = Loose([], b"", b"")
     cleared: bytes = b""
     """Numbers of which nothing was pending at some time since the last changes."""
     gone: list[str] = []
@@ -69,9 +77,9 @@ class SketchBlob(msgspec.Struct, array_like=True):
         cells: Cells,
     ) -> Self:
         """Return a blob of the histograms `rows` and of pending cells."""
-        plain = np.zeros(len(rows), _FOLDED)
-        plain["weights"], plain["n"] = folded.weights[rows], folded.n[rows]
-        plain["day"] = folded.day[rows]
+        weights = folded.weights[rows].reshape(-1)
+        filled = np.flatnonzero(weights)
+        totals = np.stack([folded.n[rows], folded.day[rows]])
         return cls(
             FORMAT,
             name,
@@ -80,7 +88,9 @@ class SketchBlob(msgspec.Struct, array_like=True):
             step,
             list(keys),
             rows.astype("<u4").tobytes(),
-            plain.tobytes(),
+            totals.astype("<f8").tobytes(),
+            filled.astype("<u4").tobytes(),
+            weights[filled].astype("<f4").tobytes(),
             cells.cells.astype("<u4").tobytes(),
             cells.counts.astype("<u4").tobytes(),
         )
@@ -89,7 +99,7 @@ class SketchBlob(msgspec.Struct, array_like=True):
 def encode(
     blob: SketchBlob,
     *,
-    loose: dict[str, Loose],
+    loose: Loose,
     cleared: Rows = _NONE,
     gone: Sequence[str] = (),
 ) -> bytes:
@@ -109,9 +119,13 @@ def decode(blob: bytes, name: str) -> SketchBlob:
     return told
 
 
-def page_of(key: str, pages: int) -> int:
-    """Return the page of a segment without a number; `pages` is a power of two."""
-    return crc32(key.encode()) & (pages - 1)
+def once(values: Rows) -> Rows:
+    """Return each value once, ascending; without the hash table of `np.unique`."""
+    values = np.sort(values)
+    first = np.empty(len(values), np.bool_)
+    first[:1] = True
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return values[first]
 
 
 class Folded:
@@ -181,9 +195,12 @@ class Folded:
             self.numbers[key] = number
         try:
             rows = np.frombuffer(told.rows, "<u4").astype(np.int64)
-            plain = np.frombuffer(told.histograms, _FOLDED)
-            self.weights[rows], self.n[rows] = plain["weights"], plain["n"]
-            self.day[rows] = plain["day"]
+            self.n[rows], self.day[rows] = np.frombuffer(told.totals, "<f8").reshape(2, -1)
+            weights = np.zeros((len(rows), BINS), np.float32)
+            weights.reshape(-1)[np.frombuffer(told.filled, "<u4")] = np.frombuffer(
+                told.weights, "<f4"
+            )
+            self.weights[rows] = weights
         except (ValueError, IndexError) as error:
             raise StateError(f"{told.name}: broken histograms: {error}") from error
         self.told = len(self.keys)
@@ -199,6 +216,8 @@ class Pending:
         self._free: list[int] = list(range(_FIRST))[::-1]
         self._number = np.full(_FIRST, _FREE, np.int64)
         """The number of each row's segment; _LOOSE while it has none."""
+        self._hash = np.zeros(_FIRST, np.uint32)
+        """Of the segment's name: what page it is on while it has no number."""
         self._marked = np.zeros(_FIRST * BINS, np.bool_)
         """Cells counted since the last changes."""
         self._touched: list[Rows] = []
@@ -255,23 +274,21 @@ class Pending:
         rows = np.flatnonzero(self._number != _FREE)
         return rows[self.counts[rows].any(axis=1)]
 
-    def page(self, page: int, pages: int) -> tuple[Cells, dict[str, Loose]]:
+    def page(self, page: int, pages: int) -> tuple[Cells, Loose]:
         """Return what is pending on a page: cells of numbered segments, others by name."""
-        rows = np.flatnonzero((self._number >= 0) & (self._number % pages == page))
+        rows, loose = self._on(page, pages)
         rows = rows[np.argsort(self._number[rows])]
-        places, bins = np.nonzero(self.counts[rows])
+        counts = self.counts[rows]
+        places, bins = np.nonzero(counts)
         cells = self._number[rows][places] * BINS + bins
-        keys = [key for key in self._loose() if page_of(key, pages) == page]
-        return Cells(cells, self.counts[rows[places], bins]), self._by_name(keys)
+        return Cells(cells, counts[places, bins]), self._by_name(loose)
 
-    def changes(
-        self, numbers: Mapping[str, int]
-    ) -> tuple[Rows, Cells, dict[str, Loose], list[str]]:
+    def changes(self, numbers: Mapping[str, int]) -> tuple[Rows, Cells, Loose, list[str]]:
         """Return what changed since the last call.
 
         Numbers cleared, cells of numbered segments, others by name, and names cleared.
         """
-        cells = np.unique(np.concatenate([_NONE, *self._touched]))
+        cells = once(np.concatenate([_NONE, *self._touched]))
         self._marked[cells] = False
         self._touched.clear()
         row, bins = np.divmod(cells, BINS)
@@ -279,7 +296,7 @@ class Pending:
         told = (number >= 0) & (counts > 0)
         named, counts = number[told] * BINS + bins[told], counts[told]
         order = np.argsort(named)
-        loose = [self.key(r) for r in np.unique(row[number == _LOOSE]).tolist()]
+        loose = once(row[number == _LOOSE])
         cleared = np.array(sorted(numbers[k] for k in self._cleared if k in numbers), np.int64)
         gone = sorted(key for key in self._cleared if key not in numbers)
         self._cleared.clear()
@@ -298,29 +315,34 @@ class Pending:
             rows = self.add([keys[n] for n in distinct.tolist()], numbers)
             if len(cells):
                 self.counts[rows[where], bins] = counts
-            for key, (of, many) in told.loose.items():
-                (row,) = self.add([key], numbers).tolist()
-                self.counts[row, np.frombuffer(of, "u1")] = np.frombuffer(many, "<u4")
+            places, bins = np.divmod(np.frombuffer(told.loose.cells, "<u4"), BINS)
+            rows = self.add(told.loose.keys, numbers)
+            if len(places):
+                self.counts[rows[places], bins] = np.frombuffer(told.loose.counts, "<u4")
         except (ValueError, IndexError, KeyError) as error:
             raise StateError(f"{told.name}: broken counts: {error}") from error
 
     def forget_page(self, page: int, pages: int) -> None:
         """Forget what is pending on a page."""
-        mine = np.flatnonzero((self._number >= 0) & (self._number % pages == page))
-        loose = [key for key in self._loose() if page_of(key, pages) == page]
-        self._forget([*(self.key(row) for row in mine.tolist()), *loose])
+        rows = np.concatenate(self._on(page, pages))
+        self._forget([self.key(row) for row in rows.tolist()])
 
-    def _loose(self) -> list[str]:
-        return sorted(self.key(row) for row in np.flatnonzero(self._number == _LOOSE).tolist())
+    def _on(self, page: int, pages: int) -> tuple[Rows, Rows]:
+        """Return the rows on a page: of segments with a number, and of others."""
+        number = self._number
+        numbered = np.flatnonzero((number >= 0) & (number & (pages - 1) == page))
+        loose = np.flatnonzero(number == _LOOSE)
+        return numbered, loose[self._hash[loose] & np.uint32(pages - 1) == page]
 
-    def _by_name(self, keys: Iterable[str]) -> dict[str, Loose]:
-        found: dict[str, Loose] = {}
-        for key in sorted(keys):
-            counts = self.counts[self._rows[key]]
-            bins = np.flatnonzero(counts)
-            if len(bins):
-                found[key] = (bins.astype("u1").tobytes(), counts[bins].astype("<u4").tobytes())
-        return found
+    def _by_name(self, rows: Rows) -> Loose:
+        """Return what is pending for rows, in the order of their names; nothing where none is."""
+        rows = rows[self.counts[rows].any(axis=1)]
+        rows = np.array(sorted(rows.tolist(), key=self._keys.__getitem__), np.int64)
+        counts = self.counts[rows]
+        places, bins = np.nonzero(counts)
+        cells = (places * BINS + bins).astype("<u4").tobytes()
+        keys = [self.key(row) for row in rows.tolist()]
+        return Loose(keys, cells, counts[places, bins].astype("<u4").tobytes())
 
     def _forget(self, keys: Iterable[str]) -> None:
         rows = [self._rows[key] for key in keys if key in self._rows]
@@ -336,12 +358,14 @@ class Pending:
             row = self._rows[key] = self._free.pop()
             self._keys[row] = key
             self._number[row] = number
+            self._hash[row] = crc32(key.encode())
         return row
 
     def _grow(self) -> None:
         size = len(self._keys)
         self.counts = np.concatenate([self.counts, np.zeros_like(self.counts)])
         self._number = np.concatenate([self._number, np.full_like(self._number, _FREE)])
+        self._hash = np.concatenate([self._hash, np.zeros_like(self._hash)])
         self._marked = np.concatenate([self._marked, np.zeros_like(self._marked)])
         self._keys += [None] * size
         self._free += range(2 * size - 1, size - 1, -1)

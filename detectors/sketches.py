@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.histograms import EDGES, QUANTILES, Floats, quantiles
-from detectors.sketch_state import Folded, Pending, SketchBlob, decode, encode
+from detectors.sketch_state import Folded, Pending, SketchBlob, decode, encode, once
 
 SEPARATOR: Final = "\x1f"
 PATIENCE: Final = 8
@@ -119,13 +119,13 @@ class Sketches:
             bins = np.concatenate([bins, bins[other]])
         rows = self._pending_row[codes]
         if rows.min() < 0:
-            new = ascending(codes[rows < 0])
+            new = once(codes[rows < 0])
             names = [self._names[code] for code in new.tolist()]
             self._pending_row[new] = self._pending.add(names, self._folded.numbers)
             rows = self._pending_row[codes]
         if self._touched is None:
             self._touched = [self._busy()]
-        self._touched.append(ascending(codes))
+        self._touched.append(once(codes))
         self._pending.count(rows, bins)
 
     def fold(self, day: float) -> None:
@@ -140,7 +140,7 @@ class Sketches:
         self._touched = []
         if not touched:
             return
-        codes = ascending(touched[0] if len(touched) == 1 else np.concatenate(touched))
+        codes = once(touched[0] if len(touched) == 1 else np.concatenate(touched))
         if len(codes) == 0:
             return
         if self.levels == 1:
@@ -160,7 +160,7 @@ class Sketches:
         self._stretch()
         stale = rows[~self._fresh[rows]]
         if len(stale):
-            stale = ascending(stale)
+            stale = once(stale)
             self._quantiles[stale] = quantiles(self._folded.weights[stale])
             self._fresh[stale] = True
         return stale
@@ -287,12 +287,3 @@ class Sketches:
         self._folded.add_counts(rows, counts, day, self.half_life_days)
         self._stretch()
         self._fresh[rows] = False
-
-
-def ascending(codes: Codes) -> Codes:
-    """Return each code once, sorted: `np.unique` for few, which need no hash table."""
-    codes = np.sort(codes)
-    first = np.empty(len(codes), np.bool_)
-    first[:1] = True
-    np.not_equal(codes[1:], codes[:-1], out=first[1:])
-    return codes[first]

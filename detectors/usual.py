@@ -15,7 +15,8 @@ from detectors.histograms import Q95
 from detectors.parcel_table import Block, ParcelTable
 from detectors.scan_columns import MILESTONES, Index, Mask, Seconds
 from detectors.signoff import AttemptShares
-from detectors.sketches import Sketches, ascending
+from detectors.sketch_state import once
+from detectors.sketches import Sketches
 
 _STAGES: Final = 2 * (len(MILESTONES) + 1)
 """Stages of a lane: a milestone, outside or in the destination region."""
@@ -99,7 +100,7 @@ class Usual:
             self._wait_of = np.concatenate([self._wait_of, np.full(more, _UNASKED)])
         waits = self._wait_of[segments]
         if np.count_nonzero(waits == _UNASKED):
-            self._ask(ascending(segments[waits == _UNASKED]))
+            self._ask(once(segments[waits == _UNASKED]))
             waits = self._wait_of[segments]
         return waits
 
@@ -129,7 +130,7 @@ class Usual:
             self._soonest_of = np.concatenate([self._soonest_of, more])
         soonest = self._soonest_of[lane]
         if np.count_nonzero(soonest == _UNASKED):
-            asked = ascending(lane[soonest == _UNASKED])
+            asked = once(lane[soonest == _UNASKED])
             legs = self._leg_codes(asked)
             self._soonest_of[asked] = self.last_leg.soonest_many(legs, self.soonest_probability)
             soonest = self._soonest_of[lane]
@@ -143,7 +144,7 @@ class Usual:
     def usually_attempted(self, carrier: Index, least_share: float) -> Mask:
         """Tell of each carrier whether nearly all its deliveries were out for delivery before."""
         usual = np.zeros(len(self._parcels.carriers) + 1, np.bool_)
-        for number in ascending(carrier).tolist():
+        for number in once(carrier).tolist():
             share, _ = self.attempts.share(self._parcels.carriers[number] or "")
             usual[number] = share is not None and share >= least_share
         return usual[carrier]
@@ -216,7 +217,7 @@ def _looked_up(codes: Index, wanted: Index, make: Callable[[int], int]) -> Index
     """Return the code of each number, made where it is still -1."""
     found: Index = codes[wanted]
     if len(found) and found.min() < 0:
-        for number in ascending(wanted[found < 0]).tolist():
+        for number in once(wanted[found < 0]).tolist():
             codes[number] = make(number)
         found = codes[wanted]
     return found
