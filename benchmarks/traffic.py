@@ -26,11 +26,14 @@ REGIONS: Final = 24
 STEPS: Final = (
     ("label_created", 0.0),
     ("picked_up", 8.0),
+    ("arrived", 2.0),
     ("departed", 4.0),
-    ("arrived", 14.0),
-    ("departed", 6.0),
-    ("arrived", 12.0),
-    ("out_for_delivery", 9.0),
+    ("arrived", 10.0),
+    ("departed", 5.0),
+    ("arrived", 8.0),
+    ("departed", 3.0),
+    ("arrived", 3.0),
+    ("out_for_delivery", 6.0),
     ("delivered", 5.0),
 )
 """Milestone and the median hours until it."""
@@ -124,6 +127,8 @@ class Population:
         Chooses which.
     start
         Time of the first label.
+    block
+        Most scans of one block.
     """
 
     def __init__(
@@ -133,25 +138,27 @@ class Population:
         events_per_hour: int = 1_000_000,
         seed: int = 1,
         start: datetime = START,
+        block: int = BLOCK,
     ) -> None:
         self._rng = np.random.default_rng(seed)
         self._parcels = np.arange(in_flight) + seed * 100_000_000
         self._next = int(self._parcels[-1]) + 1
         self._steps = self._rng.integers(0, _LAST, in_flight)
+        self._block_size = block
         self._per_second = events_per_hour / 3600
         self._began, self._made = int(start.timestamp()), 0
 
     def labels(self) -> Iterator[Block]:
         """Yield the label of every parcel."""
-        for first in range(0, len(self._parcels), BLOCK):
-            parcels = self._parcels[first : first + BLOCK]
+        for first in range(0, len(self._parcels), self._block_size):
+            parcels = self._parcels[first : first + self._block_size]
             yield self._block(parcels, np.zeros_like(parcels))
 
     def scans(self, events: int) -> Iterator[Block]:
         """Yield so many scans of random parcels."""
         left = events
         while left > 0:
-            chosen = self._choose(min(left, BLOCK))
+            chosen = self._choose(min(left, self._block_size))
             left -= len(chosen)
             yield self._scan(chosen)
 

@@ -25,7 +25,7 @@ import org.apache.kafka.streams.state.Stores;
  *
  * <p>One stream thread; the store (RocksDB or in memory) has a changelog. TOPIC, OUTPUT, GROUP,
  * BROKER, DATADIR, STORE (rocksdb or memory) and CACHE (bytes; empty: the default) come from the
- * environment. Progress is written to standard error: "done N" twice a second.
+ * environment. Progress is written to standard error: "done N" ten times a second.
  */
 public final class CountScans {
   private static final String COUNTS = "counts";
@@ -77,7 +77,7 @@ public final class CountScans {
     Runtime.getRuntime().addShutdownHook(new Thread(streams::close));
     streams.start();
     while (streams.state() != KafkaStreams.State.ERROR) {
-      Thread.sleep(500);
+      Thread.sleep(100);
       System.err.println("done " + DONE.get());
     }
     System.exit(1);
