@@ -1,0 +1,76 @@
+"""Two workers on two cores beside one: how much of a second core a second worker wins.
+
+Workers join on an empty topic and are frozen; the topic is filled; they wake up together. So
+neither joining nor filling is in the rate. The broker runs on the same cores: with two of them
+nobody can reach twice, and how near it comes says how little the broker takes.
+"""
+
+import signal
+import time
+from contextlib import ExitStack
+from typing import Final
+
+from benchmarks.bench import Bench, Worker, fill
+from benchmarks.results import Bound, Chart, Goal, Measurement, Series, ratios, spread
+from benchmarks.traffic import traffic
+from benchmarks.watching import NotDone, Rate, measure, scrape, tracking_done
+
+_JOIN_SECONDS: Final = 60.0
+ONE: Final = "one worker"
+TWO: Final = "two workers"
+UNIT: Final = "events/s"
+
+
+def run(bench: Bench) -> Measurement:
+    """Measure one and two in turn."""
+    events = bench.size(short=400_000, full=2_000_000)
+    rates: dict[int, list[Rate]] = {1: [], 2: []}
+    for _ in range(bench.rounds(short=1, full=3)):
+        for workers, found in rates.items():
+            found.append(_rate(bench, workers, events))
+            bench.say(f"{workers} workers: {found[-1].events_per_second:,.0f} {UNIT}")
+    one, two = (
+        Series(name, UNIT, [rate.events_per_second for rate in found])
+        for name, found in zip((ONE, TWO), rates.values(), strict=True)
+    )
+    times = spread(ratios(two, one)).median
+    title = f"Two workers do {times:.2f} times what one does, the broker beside them"
+    return Measurement(
+        row="two_workers",
+        what="two workers on one topic beside one worker, in turn",
+        goals=[Goal(TWO, Bound.AT_LEAST, 1.8, over=ONE)],
+        series=[one, two, _per_cpu(ONE, rates[1]), _per_cpu(TWO, rates[2])],
+        charts=[Chart(name="two-workers", title=title, y_label=UNIT, unit=UNIT)],
+        notes=["the broker shares the cores; the processor time of both workers is summed"],
+    )
+
+
+def _per_cpu(name: str, rates: list[Rate]) -> Series:
+    unit = "events/CPU s"
+    return Series(f"{name}, {unit}", unit, [rate.events_per_cpu_second for rate in rates])
+
+
+def _rate(bench: Bench, number: int, events: int) -> Rate:
+    kafka = bench.kafka("workers")
+    with ExitStack() as stack:
+        workers = [bench.worker(kafka, f"worker-{name}") for name in range(number)]
+        for worker in workers:
+            stack.enter_context(worker.child)
+        _wait_joined(workers, kafka.partitions)
+        for worker in workers:
+            worker.child.send(signal.SIGSTOP)
+        total = fill(kafka.brokers, kafka.topic("tracking"), traffic(events))
+        for worker in workers:
+            worker.child.send(signal.SIGCONT)
+        return measure({each.child: lambda port=each.port: tracking_done(port) for each in workers}, total)
+
+
+def _wait_joined(workers: list[Worker], partitions: int) -> None:
+    until = time.monotonic() + _JOIN_SECONDS
+    share = partitions / len(workers)
+    while any(
+        scrape(worker.port).total("forewarn_recovered_partitions") != share for worker in workers
+    ):
+        if time.monotonic() > until:
+            raise NotDone(f"{len(workers)} workers did not share {partitions} partitions")
+        time.sleep(0.2)
