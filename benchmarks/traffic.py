@@ -197,8 +197,8 @@ def render(columns: Columns, first: int) -> Block:
     carrier, origin, destination = attributes(parcel)
     received = columns.occurred + np.array(REPORTING_SECONDS)[carrier]
     region = np.where(step < len(STEPS) // 2, origin, destination)
-    misdelivered = (step == _LAST) & (_mixed(parcel, 3) < _MISDELIVERED_SHARE)
-    region = np.where(misdelivered, (destination + 1) % REGIONS, region)
+    wrong = (step == _LAST) & misdelivered(parcel)
+    region = np.where(wrong, (destination + 1) % REGIONS, region)
     names = [CARRIERS[number].encode() for number in carrier.tolist()]
     keys = [b"%b/P%010d" % pair for pair in zip(names, parcel.tolist(), strict=True)]
     values = [
@@ -223,6 +223,12 @@ def attributes(parcel: Ints) -> tuple[Ints, Ints, Ints]:
     origin = (_mixed(parcel, 1) ** 2 * REGIONS).astype(np.int64)
     destination = (_mixed(parcel, 2) ** 2 * REGIONS).astype(np.int64)
     return carrier, origin, destination
+
+
+def misdelivered(parcel: Ints) -> NDArray[np.bool_]:
+    """Tell which parcels are delivered in another region than they are addressed to."""
+    wrong: NDArray[np.bool_] = _mixed(parcel, 3) < _MISDELIVERED_SHARE
+    return wrong
 
 
 def _mixed(parcel: Ints, salt: int) -> Floats:

@@ -76,6 +76,10 @@ class Metrics:
             (name, labels or "", float(value)) for name, labels, value in _LINE.findall(text)
         ]
 
+    def __bool__(self) -> bool:
+        """Tell whether the process answered."""
+        return bool(self._samples)
+
     def total(self, name: str, **labels: str) -> float:
         """Return the sum of the samples of a name that have these labels; 0 for none."""
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
