@@ -1,4 +1,4 @@
-"""The tasks of this process, fed without Kafka: the one place where benchmarks know `pipeline.task`.
+"""The tasks of this process, fed without Kafka: all that benchmarks know of `pipeline.task`.
 
 Rows that measure in process (the core's cost, memory a parcel, the state's size) go through here,
 so that only this file changes when a task's interface does.

@@ -88,7 +88,7 @@ def pace(producer: Producer, topic: str, rate: int, seconds: float, now: datetim
     ordinary = list(_ordinary(events - len(causes), rate, now))
     producer.flush()
     stamps, every = Stamps(), max(1, events // len(causes))
-    began, done = time.monotonic(), 0
+    began = time.monotonic()
     for slot, (key, value) in enumerate(ordinary):
         if slot % every == 0 and slot // every < len(causes):
             place = slot // every
@@ -96,7 +96,7 @@ def pace(producer: Producer, topic: str, rate: int, seconds: float, now: datetim
                 topic, deliveries.values[place], deliveries.keys[place], on_delivery=stamps.take
             )
         hand_over(producer, topic, key, value)
-        done += 1
+        done = slot + 1
         if done % max(1, int(rate * SLICE_SECONDS)) == 0:
             _wait(producer, began + done / (rate * len(ordinary) / events))
     took = time.monotonic() - began
@@ -113,9 +113,7 @@ def _wait(producer: Producer, until: float) -> None:
 
 
 def _ordinary(events: int, rate: int, now: datetime) -> Iterator[tuple[bytes, bytes]]:
-    population = Population(
-        max(10_000, rate * 4), events_per_hour=rate * 3600, start=now, seed=9
-    )
+    population = Population(max(10_000, rate * 4), events_per_hour=rate * 3600, start=now, seed=9)
     for block in population.scans(events):
         yield from zip(block.keys, block.values, strict=True)
 

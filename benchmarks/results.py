@@ -79,7 +79,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     goal: float | None = None
 
 
-class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+class Measurement(msgspec.Struct, kw_only=True):
     """One row of the suite."""
 
     row: str
@@ -91,6 +91,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
     text: str | None = None
     """What another benchmark printed, as it is."""
+    failed: str | None = None
+    """Why there is nothing else."""
     seconds: float = 0.0
     """How long the row took."""
 

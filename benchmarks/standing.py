@@ -61,7 +61,7 @@ def _keep_whole(kafka: Kafka) -> None:
     """Let nobody compact the state topic for an hour: `state_log` reads all that was written."""
     client = AdminClient({"bootstrap.servers": kafka.brokers})
     topic = kafka.topic("state")
-    entry = ConfigEntry(  # type: ignore[no-untyped-call]
+    entry = ConfigEntry(
         "min.compaction.lag.ms", "3600000", incremental_operation=AlterConfigOpType.SET
     )
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])

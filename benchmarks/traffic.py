@@ -10,7 +10,7 @@ exact number of parcels in flight and scans random ones of them, so that the cos
 be compared between ten thousand parcels and ten million.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -42,8 +42,8 @@ SPREAD: Final = 0.4
 """Standard deviation of the logarithm of a dwell."""
 BLOCK: Final = 100_000
 _LAST: Final = len(STEPS) - 1
-_MISDELIVERED_SHARE: Final = 0.002
-_LOST_SHARE: Final = 0.002
+_MISDELIVERED_SHARE: Final = 0.01
+_LOST_SHARE: Final = 0.005
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -76,11 +76,13 @@ def traffic(
     events_per_hour: int = 1_000_000,
     start: datetime = START,
     seed: int = 1,
+    warp: Callable[[Floats], Floats] | None = None,
 ) -> Iterator[Block]:
     """Yield whole lives of parcels in order of arrival, `events` scans in all.
 
     Lives are shortened or lengthened so that about `in_flight` parcels are under way while
-    `events_per_hour` are scanned.
+    `events_per_hour` are scanned. `warp` maps seconds since the start to others, never backwards:
+    it makes some hours busier than the rest.
     """
     rng = np.random.default_rng(seed)
     parcels = int(events / (len(STEPS) * (1 - _LOST_SHARE))) + 16
@@ -89,7 +91,8 @@ def traffic(
     hours = hours.cumsum(axis=0)
     hours += np.sort(rng.uniform(0, parcels * len(STEPS) / events_per_hour, parcels))
     hours[_lost(rng, parcels)] = np.inf
-    seconds = hours * 3600 + int(start.timestamp())
+    seconds = hours * 3600 if warp is None else warp(hours * 3600)
+    seconds += int(start.timestamp())
     numbers = np.arange(parcels) + seed * 100_000_000
     received = (seconds + _reporting(numbers)).ravel()
     order = np.argsort(received, kind="stable")[:events]
@@ -253,7 +256,9 @@ def _rfc3339(seconds: Ints) -> list[bytes]:
 
 
 def _promise(label_at: int) -> bytes:
-    return datetime.fromtimestamp(label_at + 5 * 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    return (
+        datetime.fromtimestamp(label_at + 5 * 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    )
 
 
 def complaints(number: int, *, hours: float, start: datetime = START, seed: int = 1) -> list[bytes]:

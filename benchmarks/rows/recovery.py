@@ -44,8 +44,8 @@ def run(bench: Bench) -> Measurement:
         ],
         charts=[Chart(name="recovery", title=title, y_label=AFTER, unit=AFTER)],
         notes=[
-            f"session timeout {SESSION_SECONDS:.0f} s; {backlog:,} scans arrive after the kill; "
-            "started again at once by the same command"
+            f"session timeout {SESSION_SECONDS:.0f} s; {backlog:,} scans arrive after the kill",
+            "started again at once by the same command",
         ],
     )
 

@@ -61,5 +61,3 @@ def _command(paths: dict[str, Path], output: Path) -> list[str]:
 def _lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for _ in file)
-
-

@@ -75,9 +75,7 @@ def _make(kafka: Kafka, topic: str) -> None:
     client.create_topics([NewTopic(topic, kafka.partitions, 1)])[topic].result(timeout=30)
 
 
-def _measurement(
-    rates: dict[str, list[Rate]], present: list[Program], events: int
-) -> Measurement:
+def _measurement(rates: dict[str, list[Rate]], present: list[Program], events: int) -> Measurement:
     series = _series(OURS, rates[OURS], ours=True, absent=None)
     for program in present:
         series += _series(program.name, rates[program.name], ours=False, absent=program.absent)
@@ -100,9 +98,9 @@ def _measurement(
         series=series,
         charts=charts,
         notes=[
-            f"{events:,} scans of about 230 bytes in 4 partitions, lz4; the broker shares the cores",
-            "peers count scans a parcel, exactly once (Faust: at least once); commit intervals, "
-            "caches and heaps are their defaults",
+            f"{events:,} scans of about 230 bytes in 4 partitions; the broker shares the cores",
+            "peers count scans a parcel, exactly once (Faust: at least once)",
+            "commit intervals, caches and heaps of the peers are their defaults, save `no cache`",
         ],
     )
 
@@ -128,5 +126,3 @@ def _chart(name: str, unit: str, series: list[Series], rivals: list[str], goal: 
 
 def _said(rate: Rate) -> str:
     return f"{rate.events_per_second:,.0f} {WALL}, {rate.events_per_cpu_second:,.0f} {CPU}"
-
-

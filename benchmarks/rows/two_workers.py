@@ -8,6 +8,7 @@ nobody can reach twice, and how near it comes says how little the broker takes.
 import signal
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from benchmarks.bench import Bench, Worker, fill
@@ -62,7 +63,7 @@ def _rate(bench: Bench, number: int, events: int) -> Rate:
         total = fill(kafka.brokers, kafka.topic("tracking"), traffic(events))
         for worker in workers:
             worker.child.send(signal.SIGCONT)
-        return measure({each.child: lambda port=each.port: tracking_done(port) for each in workers}, total)
+        return measure({each.child: partial(tracking_done, each.port) for each in workers}, total)
 
 
 def _wait_joined(workers: list[Worker], partitions: int) -> None:
