@@ -9,6 +9,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -17,11 +18,13 @@ from benchmarks.bench import Bench, Form
 from benchmarks.machine import machine
 from benchmarks.results import Measurement, Results
 
+WIDTH: Final = 120
+
 
 def main() -> int:
     """Measure and print; 1 when a row failed, 2 for a wrong name."""
     options = _options()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=WIDTH)
     form = Form.FULL if options.full else Form.SHORT
     if options.list:
         for row in suite.ROWS:

@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito, which the colour-blind can tell apart; lines
 markers as well.
 """
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FuncFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from benchmarks.results import Chart, Measurement, Results, Series, spread
+from benchmarks.results import Chart, Measurement, Results, Series, Whose, spread
 
-OURS: Final = "#0072B2"
-THEIRS: Final = "#B8B8B8"
+COLOURS: Final = {Whose.OURS: "#0072B2", Whose.PEER: "#E69F00", Whose.LIMIT: "#C8C8C8"}
+NAMES: Final = {Whose.OURS: "Forewarn", Whose.PEER: "peers", Whose.LIMIT: "limits"}
 GOAL: Final = "#D55E00"
 LINES: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 MARKERS: Final = ("o", "s", "^", "D", "v", "x")
+_TITLE_COLUMNS: Final = 95
 _STYLE: Final = {
     "svg.fonttype": "none",
     "svg.hashsalt": "forewarn",
@@ -27,8 +30,7 @@ _STYLE: Final = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
+    "figure.titlesize": 11,
     "axes.grid": True,
     "grid.color": "#E5E5E5",
     "axes.axisbelow": True,
@@ -51,7 +53,7 @@ def draw(measurement: Measurement, chart: Chart, folder: Path) -> Path:
     path = folder / f"{chart.name}.svg"
     if chart.curves is None:
         bars = [each for each in measurement.series if each.unit == chart.unit and each.values]
-        with _figure(chart, 0.8 + 0.42 * len(bars), path) as axes:
+        with _figure(chart, 1.2 + 0.42 * len(bars), path) as axes:
             _bars(axes, chart, bars)
     else:
         with _figure(chart, 3.6, path) as axes:
@@ -64,7 +66,8 @@ def _figure(chart: Chart, height: float, path: Path) -> Iterator[Any]:
     with mpl.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(8.0, height + 0.6), layout="constrained")
         try:
-            axes.set_title(chart.title)
+            title = "\n".join(textwrap.wrap(chart.title, _TITLE_COLUMNS))
+            figure.suptitle(title, x=0.01, ha="left")
             yield axes
             figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
         finally:
@@ -82,7 +85,7 @@ def _bars(axes: Any, chart: Chart, series: list[Series]) -> None:
         [each.median - each.least for each in spreads],
         [each.most - each.median for each in spreads],
     ]
-    colours = [OURS if each.ours else THEIRS for each in series]
+    colours = [COLOURS[each.whose] for each in series]
     axes.barh(names, middles, xerr=whiskers, color=colours, ecolor="#404040", capsize=3, height=0.7)
     for place, each in enumerate(spreads):
         axes.annotate(
@@ -93,15 +96,25 @@ def _bars(axes: Any, chart: Chart, series: list[Series]) -> None:
             va="center",
             fontsize=9,
         )
-    axes.invert_yaxis()
-    axes.margins(x=0.12)
+    axes.set_ylim(len(series) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(chart.y_label)
-    axes.set_xlim(left=0)
+    furthest = max(each.most for each in spreads)
+    axes.set_xlim(0, max(furthest, chart.goal or 0.0) * 1.12)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _figure_text(value)))
+    _legend(axes, series)
     if chart.goal is not None:
         axes.axvline(chart.goal, color=GOAL, linestyle="--", linewidth=1.2)
         _label_goal(axes, chart.goal)
+
+
+def _legend(axes: Any, series: list[Series]) -> None:
+    """Name the colours where there is more than one."""
+    found = [whose for whose in Whose if any(each.whose is whose for each in series)]
+    if len(found) > 1:
+        patches = [Patch(color=COLOURS[whose], label=NAMES[whose]) for whose in found]
+        axes.legend(handles=patches, loc="center right")
 
 
 def _label_goal(axes: Any, goal: float) -> None:
@@ -109,8 +122,9 @@ def _label_goal(axes: Any, goal: float) -> None:
         f"goal {_figure_text(goal)}",
         (goal, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(3, -9),
+        xytext=(0, 2),
         textcoords="offset points",
+        ha="center",
         color=GOAL,
         fontsize=9,
     )
@@ -127,7 +141,7 @@ def _lines(axes: Any, chart: Chart, measurement: Measurement) -> None:
         )
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(chart.goal or 0.0, *(max(curve.y) for curve in curves), 1e-9))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _figure_text(value)))
     if chart.x_log:
         axes.set_xscale("log")

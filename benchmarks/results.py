@@ -32,6 +32,16 @@ class Verdict(StrEnum):
     """The series the goal is about has no values."""
 
 
+class Whose(StrEnum):
+    """Whose figures a series holds."""
+
+    OURS = "ours"
+    PEER = "peer"
+    """Of what people would pick instead."""
+    LIMIT = "limit"
+    """Of what nobody can beat here: only reading and decoding, the disk."""
+
+
 class Goal(msgspec.Struct, frozen=True):
     """What the median of a series should reach."""
 
@@ -48,8 +58,7 @@ class Series(msgspec.Struct, frozen=True):
     name: str
     unit: str
     values: list[float]
-    ours: bool = True
-    """Forewarn's; False for peers and limits."""
+    whose: Whose = Whose.OURS
     absent: str | None = None
     """Why there are no values."""
 

@@ -1,8 +1,11 @@
 """A worker's world with many parcels under way: topics and state that several rows start from."""
 
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -79,6 +82,28 @@ def wait(
             raise NotDone(f"the worker did not {what}: {worker.child.log_tail()}")
         time.sleep(_LOOK_SECONDS)
     return time.monotonic()
+
+
+@contextmanager
+def joined_and_frozen(workers: Sequence[Worker], partitions: int) -> Iterator[None]:
+    """Wait until workers share the partitions, freeze them for the block, and wake them up.
+
+    So neither joining nor what the block does is in what is measured afterwards.
+    """
+    share = partitions / len(workers)
+    for worker in workers:
+        wait(worker, partial(_has, worker, share), "join")
+    for worker in workers:
+        worker.child.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.child.send(signal.SIGCONT)
+
+
+def _has(worker: Worker, partitions: float) -> bool:
+    return scrape(worker.port).total("forewarn_recovered_partitions") == partitions
 
 
 def caught_up(worker: Worker) -> bool:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results import Bound, Goal, Measurement, Series, Verdict, ratios, spread
+from benchmarks.results import Bound, Goal, Measurement, Series, Verdict, Whose, ratios, spread
 
 _MARKS = {Verdict.MET: "✓", Verdict.MISSED: "✗", Verdict.NOT_MEASURED: "–"}
 
@@ -25,7 +26,9 @@ def show(measurement: Measurement, console: Console) -> None:
 
 
 def _table(measurement: Measurement) -> Table:
-    table = Table("", "min", "median", "max", "unit", "ours / theirs")
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("", "min", "median", "max", "unit", "ours / theirs"):
+        table.add_column(name, no_wrap=True, justify="left" if name in {"", "unit"} else "right")
     for cells in cells_of(measurement):
         table.add_row(*cells)
     return table
@@ -33,7 +36,11 @@ def _table(measurement: Measurement) -> Table:
 
 def cells_of(measurement: Measurement) -> Iterator[tuple[str, str, str, str, str, str]]:
     """Yield name, minimum, median, maximum, unit and ratio of every series, as text."""
-    ours = {each.unit: each for each in reversed(measurement.series) if each.ours and each.values}
+    ours = {
+        each.unit: each
+        for each in reversed(measurement.series)
+        if each.whose is Whose.OURS and each.values
+    }
     for series in measurement.series:
         name = series.name.removesuffix(f", {series.unit}")
         if not series.values:
@@ -45,7 +52,7 @@ def cells_of(measurement: Measurement) -> Iterator[tuple[str, str, str, str, str
 
 
 def _ratio(ours: Series | None, theirs: Series) -> str:
-    if ours is None or theirs.ours or len(ours.values) != len(theirs.values):
+    if ours is None or theirs.whose is Whose.OURS or len(ours.values) != len(theirs.values):
         return ""
     return " / ".join(f"{value:.2f}" for value in spread(ratios(ours, theirs)))
 

@@ -5,25 +5,18 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from benchmarks.results import Whose
+
 PEERS_PYTHON: Final = Path(sys.prefix) / "peers" / "bin" / "python"
 """The environment of `requirements-peers.lock`; `make bench` makes it."""
+FAUST: Final = "Faust, a table"
 _HERE: Final = Path(__file__).parent
 _STREAMS: Final = _HERE.parent / "kafka_streams"
 _LIBRARIES: Final = _STREAMS / "target" / "lib"
 _BUILD_SECONDS: Final = 600
-
-
-class Kind(StrEnum):
-    """What a program shows."""
-
-    PEER = "peer"
-    """Keeps state and writes decisions exactly once, or as well as it can."""
-    LIMIT = "limit"
-    """Only reads and decodes: nobody can be faster on this client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +25,7 @@ class Program:
 
     name: str
     argv: tuple[str, ...]
-    kind: Kind = Kind.PEER
+    whose: Whose = Whose.PEER
     environment: Mapping[str, str] = field(default_factory=dict)
     most_seconds: float = 300.0
     """It is cut off after so long: its rate is known by then."""
@@ -61,14 +54,16 @@ def programs() -> list[Program]:
         ),
         Program("Kafka Streams, in memory", java, environment={"STORE": "memory"}, absent=streams),
         Program(
-            "Faust, a table",
+            FAUST,
             (*module, "benchmarks.stock_agent", "worker", "--without-web", "-l", "warn"),
             most_seconds=15.0,
         ),
         Program(
-            "confluent-kafka, decode only", (*module, "benchmarks.peers.bare_confluent"), Kind.LIMIT
+            "confluent-kafka, decode only",
+            (*module, "benchmarks.peers.bare_confluent"),
+            Whose.LIMIT,
         ),
-        Program("aiokafka, decode only", (*module, "benchmarks.peers.bare_aiokafka"), Kind.LIMIT),
+        Program("aiokafka, decode only", (*module, "benchmarks.peers.bare_aiokafka"), Whose.LIMIT),
     ]
 
 

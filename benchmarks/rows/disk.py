@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.bench import Bench
-from benchmarks.results import Measurement, Series, quantile
+from benchmarks.results import Measurement, Series, Whose, quantile
 
 _BLOCK: Final = os.urandom(1 << 20)
 _SMALL: Final = _BLOCK[:4096]
@@ -25,8 +25,8 @@ def run(bench: Bench) -> Measurement:
         row="disk",
         what="disk under the broker: written in a row, and synced one by one",
         series=[
-            Series("written in a row, one sync at the end", "MiB/s", rates, ours=False),
-            Series("4 KiB written and synced, median", "ms", syncs, ours=False),
+            Series("written in a row, one sync at the end", "MiB/s", rates, Whose.LIMIT),
+            Series("4 KiB written and synced, median", "ms", syncs, Whose.LIMIT),
         ],
         notes=["the broker syncs when it likes, as Kafka does by default"],
     )

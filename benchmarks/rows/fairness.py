@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 
 from benchmarks.bench import Bench, Worker
 from benchmarks.results import Bound, Chart, Curve, Goal, Measurement, Series, ratios, spread
-from benchmarks.standing import wait
+from benchmarks.standing import joined_and_frozen, wait
 from benchmarks.traffic import traffic
 from benchmarks.watching import resident_bytes, scrape, tracking_done
 from pipeline.partition import partition_of
@@ -61,7 +61,7 @@ def run(bench: Bench) -> Measurement:
                 title=title,
                 y_label="records behind",
                 curves=[curve.name for curve in lags],
-                x_label="seconds since the first scan",
+                x_label="seconds since the worker began",
             )
         ],
         notes=[f"{cold:,} scans in each of three partitions; SIGSTOP for {FROZEN_SECONDS:.0f} s"],
@@ -69,14 +69,15 @@ def run(bench: Bench) -> Measurement:
 
 
 def _others_through(bench: Bench, cold: int, times: int) -> tuple[float, list[Curve]]:
-    """Return seconds from the first scan until the cold partitions are through, and the lags."""
+    """Return seconds until the cold partitions are through, and the lags."""
     kafka = bench.kafka("hot")
     sizes = [cold * times if p == HOT else cold for p in range(kafka.partitions)]
-    _fill_unevenly(kafka, sizes)
     worker = bench.worker(kafka)
     curves = [Curve(f"partition {p}", [], []) for p in range(kafka.partitions)]
     with worker.child:
-        began = wait(worker, lambda: tracking_done(worker.port) > 0, "begin")
+        with joined_and_frozen([worker], kafka.partitions):
+            _fill_unevenly(kafka, sizes)
+        began = time.monotonic()
 
         def through() -> bool:
             lags = _lags(worker, kafka.partitions, sizes)

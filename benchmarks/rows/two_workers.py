@@ -5,18 +5,16 @@ neither joining nor filling is in the rate. The broker runs on the same cores: w
 nobody can reach twice, and how near it comes says how little the broker takes.
 """
 
-import signal
-import time
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from benchmarks.bench import Bench, Worker, fill
+from benchmarks.bench import Bench, fill
 from benchmarks.results import Bound, Chart, Goal, Measurement, Series, ratios, spread
+from benchmarks.standing import joined_and_frozen
 from benchmarks.traffic import traffic
-from benchmarks.watching import NotDone, Rate, measure, scrape, tracking_done
+from benchmarks.watching import Rate, measure, tracking_done
 
-_JOIN_SECONDS: Final = 60.0
 ONE: Final = "one worker"
 TWO: Final = "two workers"
 UNIT: Final = "events/s"
@@ -57,21 +55,6 @@ def _rate(bench: Bench, number: int, events: int) -> Rate:
         workers = [bench.worker(kafka, f"worker-{name}") for name in range(number)]
         for worker in workers:
             stack.enter_context(worker.child)
-        _wait_joined(workers, kafka.partitions)
-        for worker in workers:
-            worker.child.send(signal.SIGSTOP)
-        total = fill(kafka.brokers, kafka.topic("tracking"), traffic(events))
-        for worker in workers:
-            worker.child.send(signal.SIGCONT)
+        with joined_and_frozen(workers, kafka.partitions):
+            total = fill(kafka.brokers, kafka.topic("tracking"), traffic(events))
         return measure({each.child: partial(tracking_done, each.port) for each in workers}, total)
-
-
-def _wait_joined(workers: list[Worker], partitions: int) -> None:
-    until = time.monotonic() + _JOIN_SECONDS
-    share = partitions / len(workers)
-    while any(
-        scrape(worker.port).total("forewarn_recovered_partitions") != share for worker in workers
-    ):
-        if time.monotonic() > until:
-            raise NotDone(f"{len(workers)} workers did not share {partitions} partitions")
-        time.sleep(0.2)
