@@ -112,6 +112,47 @@ def logged_done(log: Path) -> int:
     return int(found[-1]) if found else 0
 
 
+class Course:
+    """The looks at some work: says its rate once it is done.
+
+    Parameters
+    ----------
+    total
+        How much there is to do.
+    most_seconds
+        A slow one is cut off so long after the first look that counts.
+    """
+
+    def __init__(self, total: int, most_seconds: float) -> None:
+        self.done = 0
+        self.moved_at: float | None = None
+        """When there was last something new."""
+        self._total, self._most_seconds = total, most_seconds
+        self._started: float | None = None
+        self._first: Look | None = None
+
+    def take(self, look: Look) -> Rate | None:
+        """Take note of a look; return the rate when that was the last."""
+        if look.done > self.done or self.moved_at is None:
+            self.done, self.moved_at = look.done, look.at
+        if self._first is None:
+            self._first = self._warm(look)
+            return None
+        late = look.at - self._first.at > self._most_seconds
+        if look.done > self._first.done and (look.done >= self._total or late):
+            return _rate(self._first, look)
+        return None
+
+    def _warm(self, look: Look) -> Look | None:
+        """Return the look if rates may count from it on."""
+        if look.done == 0:
+            return None
+        if self._started is None:
+            self._started = look.at
+        warm = look.done >= self._total * WARM_SHARE
+        return look if warm or look.at - self._started > WARM_SECONDS else None
+
+
 def measure(
     children: Mapping[Child, Callable[[], int]],
     total: int,
@@ -121,25 +162,16 @@ def measure(
 ) -> Rate:
     """Return the rate of some processes together, from a tenth of the work on to its end.
 
-    A slow one is cut off `most_seconds` after the first look. Raises `NotDone` when one ends or
-    nothing moves for `patience_seconds`.
+    Raises `NotDone` when one ends or nothing moves for `patience_seconds`.
     """
-    first: Look | None = None
-    started: float | None = None
-    moved, before = time.monotonic(), 0
+    course = Course(total, most_seconds)
     while True:
         look = _look(children)
-        if look.done > before:
-            moved, before = look.at, look.done
-            started = started or look.at
-        if first is None and started is not None:
-            warm = look.done >= total * WARM_SHARE or look.at - started > WARM_SECONDS
-            first = look if warm else None
-        late = first is not None and look.at - first.at > most_seconds
-        if first is not None and look.done > first.done and (look.done >= total or late):
-            return _rate(first, look)
+        rate = course.take(look)
+        if rate is not None:
+            return rate
         ended = [child for child in children if not child.running]
-        if ended or look.at - moved > patience_seconds:
+        if ended or look.at - (course.moved_at or look.at) > patience_seconds:
             child = (ended or list(children))[0]
             raise NotDone(f"{child.name} did {look.done:,} of {total:,}: {child.log_tail()}")
         time.sleep(LOOK_SECONDS)
