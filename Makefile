@@ -1,16 +1,17 @@
 # Forewarn: every target makes the virtual environment it needs and is safe to repeat.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench format clean lock
+.PHONY: help venv demo test check bench bench-full format clean lock
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+PEERS := .venv/.peers
 # Python 3.11 or newer; `make PYTHON=/path/to/python3.12 test` chooses one.
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3 python3.12 python3.13)
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 venv: $(STAMP)  ## .venv with everything of requirements.lock (by hash) and forewarn, editable
 
@@ -44,8 +45,19 @@ check: $(STAMP)  ## lint, format, types, import contracts, generated files
 	$(BIN)/python -m pipeline.schemas --check
 	$(BIN)/python -m pipeline.reference --check
 
-bench: $(STAMP)  ## throughput beside a stock Faust agent, in one run
+bench: $(PEERS)  ## everything that is measured, beside its peers, in minutes
 	@$(BIN)/python -m benchmarks
+
+bench-full: $(PEERS)  ## the same, larger and more often: the figures of docs/performance.md
+	@$(BIN)/python -m benchmarks --full --json docs/performance/results.json
+	@$(BIN)/python -m benchmarks.report --json docs/performance/results.json
+
+# Quix Streams lives in an environment of its own; Kafka Streams is built by the benchmark itself.
+$(PEERS): $(STAMP) requirements-bench.lock requirements-peers.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@$(BIN)/python -m venv --clear .venv/peers
+	@.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
+	@touch $(PEERS)
 
 format: $(STAMP)  ## format the code, mend what can be mended, regenerate the schemas
 	$(BIN)/ruff check --fix-only .
@@ -53,11 +65,15 @@ format: $(STAMP)  ## format the code, mend what can be mended, regenerate the sc
 	$(BIN)/python -m pipeline.schemas
 	$(BIN)/python -m pipeline.reference
 
-lock: $(STAMP)  ## resolve requirements.lock anew (keeps versions that still fit; UPGRADE=1 does not)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet \
-	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+RESOLVE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-emit-index-url --no-emit-find-links --quiet $(if $(UPGRADE),--upgrade)
+
+lock: $(STAMP)  ## resolve the locks anew (keeps versions that still fit; UPGRADE=1 does not)
+	$(RESOLVE) pyproject.toml --extra dev --output-file requirements.lock
+	$(RESOLVE) --group pyproject.toml:bench --constraint requirements.lock \
+	  --output-file requirements-bench.lock
+	$(RESOLVE) --group pyproject.toml:peers --output-file requirements-peers.lock
 
 clean:  ## remove .venv and everything generated
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist benchmarks/kafka_streams/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
 It decodes each event into a record and writes one number a parcel into a table backed by a
 changelog: far less work than Forewarn does for an event, and each event on its own. Run by
-`benchmarks.throughput` with TOPIC, GROUP and BROKER in the environment.
+`benchmarks.rows.throughput` with TOPIC, GROUP and BROKER in the environment.
 """
 
 import os

@@ -46,22 +46,27 @@ def tracked_files() -> list[str]:
 # ------------------------------------------------------------------------------------- the lock
 
 
-def locked() -> dict[str, str]:
-    """Each requirement of the lock file by name, with its hashes."""
-    blocks = re.split(r"\n(?=[a-zA-Z0-9])", text("requirements.lock").strip())
+LOCKS: Final = ("requirements.lock", "requirements-bench.lock", "requirements-peers.lock")
+
+
+def locked(path: str = "requirements.lock") -> dict[str, str]:
+    """Each requirement of a lock file by name, with its hashes."""
+    blocks = re.split(r"\n(?=[a-zA-Z0-9])", text(path).strip())
     return {re.split(r"[=\[ ]", block)[0]: block for block in blocks}
 
 
-def test_every_requirement_of_the_lock_is_exact_and_hashed() -> None:
+@pytest.mark.parametrize("path", LOCKS)
+def test_every_requirement_of_a_lock_is_exact_and_hashed(path: str) -> None:
     """Each is pinned with == and has at least one SHA-256."""
-    for name, block in locked().items():
+    for name, block in locked(path).items():
         assert re.match(r"[A-Za-z0-9._-]+==\S+", block), name
         assert "--hash=sha256:" in block, name
 
 
-def test_lock_names_no_registry() -> None:
+@pytest.mark.parametrize("path", LOCKS)
+def test_lock_names_no_registry(path: str) -> None:
     """The lock can be installed from any index."""
-    assert not re.search(r"https?://|--(extra-)?index-url|--find-links", text("requirements.lock"))
+    assert not re.search(r"https?://|--(extra-)?index-url|--find-links", text(path))
 
 
 def test_lock_satisfies_the_project() -> None:
@@ -75,6 +80,17 @@ def test_lock_satisfies_the_project() -> None:
         found = re.match(r"\S+==(\S+)", lock[name])
         assert found is not None, name
         assert requirement.specifier.contains(found[1], prereleases=True), name
+
+
+@pytest.mark.parametrize("group", ["bench", "peers"])
+def test_locks_of_the_groups_satisfy_the_project(group: str) -> None:
+    """What benchmarks need besides is in a lock of its own, at a version that is allowed."""
+    lock = locked(f"requirements-{group}.lock")
+    for line in tomllib.loads(text("pyproject.toml"))["dependency-groups"][group]:
+        requirement = Requirement(line)
+        found = re.match(r"\S+==(\S+)", lock[requirement.name.lower()])
+        assert found is not None, line
+        assert requirement.specifier.contains(found[1], prereleases=True), line
 
 
 # ---------------------------------------------------------------------------------- the package
