@@ -191,8 +191,9 @@ def _marks_of(columns: Mapping[str, _Column], count: int) -> int:
     fields = count * len(_FIELDS) - sum(missing.values())
     others = sum(count - missing[name] for name in _OTHERS)
     if missing["schema_version"] < count:
-        others += sum([type(version) is int for version in columns["schema_version"]])
-    return 4 * fields - 2 * others
+        others += [type(version) for version in columns["schema_version"]].count(int)
+    marks: int = 4 * fields - 2 * others
+    return marks
 
 
 def _may_be(columns: Mapping[str, _Column]) -> bool:
