@@ -280,4 +280,4 @@ class ParcelsCore:
             self._renumber()
         self._epoch = epoch
         self._timers.fire_until(epoch * minutes)
-        self._parcels.find_free()
+        self._parcels.tidy()

@@ -311,9 +311,12 @@ class Pending:
             self._forget([*told.gone, *(keys[number] for number in cleared)])
             self.name(told.keys, numbers)
             number, bins = np.divmod(cells, BINS)
+            # A number that has no name yet is on a page that is still to be loaded.
+            named = np.array([bool(keys[n]) for n in number.tolist()], np.bool_)
+            number, bins, counts = number[named], bins[named], counts[named]
             distinct, where = np.unique(number, return_inverse=True)
             rows = self.add([keys[n] for n in distinct.tolist()], numbers)
-            if len(cells):
+            if len(number):
                 self.counts[rows[where], bins] = counts
             places, bins = np.divmod(np.frombuffer(told.loose.cells, "<u4"), BINS)
             rows = self.add(told.loose.keys, numbers)
