@@ -293,7 +293,7 @@ class FlowCore:
         for key, count in sorted(cells):
             _, metric, bucket, late_at, series = key.split(SEPARATOR, 4)
             if late_at != "0":
-                self._surges.correct(series, int(bucket), count)
+                self._surges.correct(int(bucket), {series: count})
             else:
                 by_metric[metric][series] = count
         decisions: list[Decision] = []

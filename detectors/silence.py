@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.counts import DAY, SEPARATOR, Floats, SeasonalCounts
+from detectors.counts import DAY, SEPARATOR, Forecast, SeasonalCounts, Span
 from detectors.decisions import (
     Evidence,
     FeedReason,
@@ -23,8 +23,9 @@ from detectors.decisions import (
     decision_id,
     instant,
 )
+from detectors.pooled import Lesson
 from detectors.surges import chance
-from detectors.table import Rows, Table
+from detectors.table import Floats, Table
 
 MODEL: Final = "feed-silence/1"
 QUARTER: Final = 900
@@ -90,12 +91,14 @@ class SilenceWatch:
             "gaps": "f8",
             "excess": "f8",
         }
-        self.feeds = Table("feeds", numbers, ["decision_id"])
+        self.feeds = self.model.series
+        """Rows of the expectation, with the state of the feed beside it."""
+        self.feeds.widen(numbers, ["decision_id"])
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All state."""
-        return self.model.series, self.model.pool, self.feeds
+        return self.feeds, self.model.pool.table
 
     def __len__(self) -> int:
         """Return the number of carriers."""
@@ -107,57 +110,70 @@ class SilenceWatch:
 
     def close(self, now: int, bucket: int, counts: Mapping[str, int]) -> list[FeedDecision]:
         """Judge, then learn, the quarter `bucket` of every carrier; `now` is when it closed."""
-        self.model.begin(sorted(counts), bucket)
-        keys, rows = self.model.ordered()
-        if not keys:
+        self.model.begin(list(counts), bucket)
+        rows, feeds = self.feeds.sort(), self.feeds
+        if not len(feeds):
             return []
-        values = np.array([float(counts.get(key, 0)) for key in keys])
-        mean, dispersion, _ = self.model.predict_many(rows, bucket)
-        ready = self.model.ready(rows, bucket)
-        feeds = self.feeds.add(keys)
-        heard, known = values > 0, self._known(feeds, rows, bucket)
-        quiet = np.where(known, log_chance_of_none(mean, dispersion), 0.0)
-        scale = self._scale(feeds)
-        self._learn_gaps(feeds[heard], scale[heard])
+        values = feeds.spread(counts)
+        lesson = Lesson(self.model.pool)
+        known = self.model.forecast(rows, bucket, lesson)
         decisions: list[FeedDecision] = [
-            self._resumed(now, keys[place], feeds[place], float(values[place]))
-            for place in np.flatnonzero(heard & (self.feeds["silent"][feeds] == 1)).tolist()
+            self._resumed(now, feeds.key(place), place, float(values[place]))
+            for place in np.flatnonzero((values > 0) & (feeds["silent"][rows] == 1)).tolist()
         ]
-        log = np.where(heard, 0.0, self.feeds["log_chance"][feeds] + quiet)
-        due = np.where(heard, 0.0, self.feeds["expected"][feeds] + np.where(known, mean, 0.0))
-        self.feeds["log_chance"][feeds], self.feeds["expected"][feeds] = log, due
-        self.feeds["since"][feeds[heard]] = now
-        self.feeds["silent"][feeds[heard]] = 0
-        long = now - self.feeds["since"][feeds] >= self.min_silence_seconds
-        silent = ready & known & long & (log / scale <= math.log(self.max_chance))
+        silent, trust = self._judge(rows, now, bucket, values, known)
         decisions += [
-            self._silent(now, keys[place], feeds[place])
-            for place in np.flatnonzero(silent & (self.feeds["silent"][feeds] == 0)).tolist()
+            self._silent(now, feeds.key(place), place)
+            for place in np.flatnonzero(silent & (feeds["silent"][rows] == 0)).tolist()
         ]
-        trust = np.where(silent, 0.0, np.where(log / scale < SUSPICIOUS, 0.1, 1.0))
-        self.model.learn_many(rows, bucket, values, trust)
-        self._forget(now)
+        self.model.fold(rows, bucket, values, trust, known, lesson)
+        self.feeds.touch(rows)
+        self._forget(rows, now)
         return decisions
 
-    def _known(self, feeds: Rows, rows: Rows, bucket: int) -> NDArray[np.bool_]:
-        """Tell which carriers' silences are summed: from the third day on."""
-        age = bucket - self.model.series["first"][rows]
-        known: NDArray[np.bool_] = (age >= LEARNING_DAYS * DAY) & (self.feeds["since"][feeds] > 0)
-        return known
+    def _judge(
+        self, rows: Span, now: int, bucket: int, values: Floats, known: Forecast
+    ) -> tuple[NDArray[np.bool_], Floats | None]:
+        """Add a quarter to every silence; return which are too long, and how far to trust each."""
+        feeds, heard = self.feeds, values > 0
+        summed = self._summed(rows, bucket)
+        quiet = np.where(summed, log_chance_of_none(known.mean, known.dispersion), 0.0)
+        scale = self._scale(rows)
+        self._learn_gaps(rows, heard, scale)
+        log = np.where(heard, 0.0, feeds["log_chance"][rows] + quiet)
+        due = np.where(heard, 0.0, feeds["expected"][rows] + np.where(summed, known.mean, 0.0))
+        feeds["log_chance"][rows], feeds["expected"][rows] = log, due
+        feeds["since"][rows] = np.where(heard, now, feeds["since"][rows])
+        feeds["silent"][rows] = np.where(heard, 0, feeds["silent"][rows])
+        evidence = log / scale
+        suspicious, rare = evidence < SUSPICIOUS, evidence <= math.log(self.max_chance)
+        if not (suspicious | rare).any():
+            return rare, None
+        silent = summed & rare & self.model.ready(rows, bucket)
+        silent &= now - feeds["since"][rows] >= self.min_silence_seconds
+        return silent, np.where(silent, 0.0, np.where(suspicious, 0.1, 1.0))
 
-    def _scale(self, feeds: Rows) -> Floats:
+    def _summed(self, rows: Span, bucket: int) -> NDArray[np.bool_]:
+        """Tell which carriers' silences are summed: from the third day on."""
+        age = bucket - self.feeds["first"][rows]
+        summed: NDArray[np.bool_] = (age >= LEARNING_DAYS * DAY) & (self.feeds["since"][rows] > 0)
+        return summed
+
+    def _scale(self, rows: Span) -> Floats:
         """Return how many times further than the model says a carrier's silences go, >= 1."""
-        excess, gaps = self.feeds["excess"][feeds], self.feeds["gaps"][feeds]
+        excess, gaps = self.feeds["excess"][rows], self.feeds["gaps"][rows]
         return np.maximum((excess + TAIL_PRIOR) / (gaps + TAIL_PRIOR), 1.0)
 
-    def _learn_gaps(self, feeds: Rows, scale: Floats) -> None:
+    def _learn_gaps(self, rows: Span, heard: NDArray[np.bool_], scale: Floats) -> None:
         """Fold the silences that end now; one that was announced counts as barely so."""
-        gone = -self.feeds["log_chance"][feeds]
+        gone = -self.feeds["log_chance"][rows]
         excess = np.minimum(gone, -math.log(self.max_chance) * scale) - TAIL
-        tail = excess > 0
-        for column, values in (("gaps", np.ones(len(feeds))), ("excess", excess)):
-            old = self.feeds[column][feeds]
-            self.feeds[column][feeds] = np.where(tail, TAIL_KEEP * old + values, old)
+        tail = heard & (excess > 0)
+        if not tail.any():
+            return
+        for column, values in (("gaps", 1.0), ("excess", excess)):
+            old = self.feeds[column][rows]
+            self.feeds[column][rows] = np.where(tail, TAIL_KEEP * old + values, old)
 
     def _silent(self, now: int, carrier: str, row: int) -> FeedSilent:
         since = int(self.feeds["since"][row])
@@ -220,14 +236,12 @@ class SilenceWatch:
             expected=round(expected, 3),
             probability=probability,
             segment=f"{carrier}, hour of day x day of week",
-            observations=self.model.seen(int(self.model.series.find([carrier])[0])),
+            observations=self.model.seen(int(self.feeds.find([carrier])[0])),
             model=MODEL,
             config=self.config_version,
         )
 
-    def _forget(self, now: int) -> None:
-        rows = self.feeds.rows()
-        old = rows[now - self.feeds["since"][rows] > self.forget_seconds]
+    def _forget(self, rows: Span, now: int) -> None:
+        old = np.flatnonzero(now - self.feeds["since"][rows] > self.forget_seconds)
         if old.size:
-            self.model.series.remove(self.model.series.find([self.feeds.key(r) for r in old]))
             self.feeds.remove(old)
