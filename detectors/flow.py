@@ -13,14 +13,13 @@ outage of everything is not a silence of everybody.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from detectors.backlog import BacklogWatch
 from detectors.base import Batch, Cell, Counts, Metric, Output, Rejected, RejectReason
-from detectors.counts import DAY, SEPARATOR
+from detectors.counts import DAY
 from detectors.decisions import Decision, SurgeOpened
 from detectors.events import Category
 from detectors.outbreak import OutbreakScan
+from detectors.pending import PendingCounts
 from detectors.silence import QUARTER, SilenceWatch
 from detectors.surges import HOUR, SurgeWatch
 from detectors.table import Table, pack, unpack
@@ -29,8 +28,6 @@ VERSION: Final = 1
 ASLEEP_AFTER: Final = 14 * DAY
 OPEN_BUCKETS: Final = 200
 """Pending cells per series; more wait only when a source hangs far behind the others."""
-
-_Bucket = dict[str, int]
 
 
 class FlowCore:
@@ -92,13 +89,13 @@ class FlowCore:
             raise ValueError("allowed_lateness_seconds is whole quarters of an hour")
         self.allowed_lateness_seconds = allowed_lateness_seconds
         self.max_series = max_series
-        self._names = tuple(sorted(sources))
+        self._names = dict.fromkeys(sorted(sources))
         self._stepped: int | None = None
         self._active: int | None = None
         self._sources = Table("sources", {"through": "i8", "first": "i8"})
-        self._pending = Table("pending", {"count": "i8"})
-        self._due: dict[int, set[int]] | None = {}
-        """Waiting rows by the point of the grid they close at; None: to be derived anew."""
+        self._clock: float | None = float("-inf")
+        """The watermark; None: to be derived anew."""
+        self._pending = PendingCounts(allowed_lateness_seconds)
         partitions = max(len(self._names) // 2, 1)
         self._surges = SurgeWatch(
             scan=OutbreakScan(
@@ -142,8 +139,11 @@ class FlowCore:
     @property
     def clock(self) -> float:
         """The watermark: what every source has passed; -inf while one has not been heard of."""
-        rows = self._sources.find(self._names)
-        return float("-inf") if (rows < 0).any() else float(self._sources["through"][rows].min())
+        if self._clock is None:
+            rows = self._sources.find(list(self._names))
+            through = self._sources["through"][rows]
+            self._clock = float("-inf") if (rows < 0).any() else float(through.min())
+        return self._clock
 
     @property
     def latest(self) -> float:
@@ -170,34 +170,43 @@ class FlowCore:
 
     def dump(self, page: int, pages: int) -> bytes:
         """Return one page of series and of what waits."""
-        return pack(VERSION, self._scalars(), [t.dump(page, pages) for t in self._tables()])
+        blobs = [table.dump(page, pages) for table in self._tables()]
+        return pack(VERSION, self._scalars(), [*blobs, self._pending.dump(page, pages)])
 
     def load(self, page: int, pages: int, blob: bytes) -> None:
         """Replace one page."""
         scalars, blobs = unpack(VERSION, blob)
-        for table, part in zip(self._tables(), blobs, strict=True):
+        *parts, pending = blobs
+        for table, part in zip(self._tables(), parts, strict=True):
             table.load(page, pages, part)
-        self._due = None
-        self._stepped, self._active = scalars["stepped"], scalars["active"]
+        self._pending.load(page, pages, pending)
+        self._restore(scalars)
 
     def changes(self) -> bytes:
         """Return what changed since the last call."""
-        return pack(VERSION, self._scalars(), [t.changes() for t in self._tables()])
+        blobs = [table.changes() for table in self._tables()]
+        return pack(VERSION, self._scalars(), [*blobs, *self._pending.changes()])
 
     def apply(self, blob: bytes) -> None:
         """Apply what `changes` returned."""
         scalars, blobs = unpack(VERSION, blob)
-        for table, part in zip(self._tables(), blobs, strict=True):
+        *parts, waiting, closed = blobs
+        for table, part in zip(self._tables(), parts, strict=True):
             table.apply(part)
-        self._due = None
-        self._stepped, self._active = scalars["stepped"], scalars["active"]
+        self._pending.apply(waiting, closed)
+        self._restore(scalars)
+        self._pending.forget(self._stepped)
 
     def _tables(self) -> tuple[Table, ...]:
         watches = (self._surges, self._silence, self._backlog)
-        return self._sources, self._pending, *(t for watch in watches for t in watch.tables)
+        return self._sources, *(t for watch in watches for t in watch.tables)
 
     def _scalars(self) -> dict[str, Any]:
         return {"stepped": self._stepped, "active": self._active}
+
+    def _restore(self, scalars: Mapping[str, Any]) -> None:
+        self._clock = None
+        self._stepped, self._active = scalars["stepped"], scalars["active"]
 
     def _take(self, index: int, record: Counts) -> list[Output]:
         """Let a record's cells wait; one that its source has already passed is a repetition."""
@@ -208,35 +217,31 @@ class FlowCore:
             return []
         if row < 0:
             (row,) = self._sources.add([record.source]).tolist()
-            begun = [self._closes(cell) for cell in record.cells if not cell.late_at]
+            begun = [self._pending.closes(cell) for cell in record.cells if not cell.late_at]
             self._sources["first"][row] = min([record.through, *begun])
+        was = float(self._sources["through"][row])
         self._sources["through"][row] = record.through
         self._sources.touch(row)
-        taken = [cell for cell in record.cells if self._has_room(cell)]
-        if taken:
-            closes = [self._closes(cell) for cell in taken]
-            rows = self._pending.add([_key(*pair) for pair in zip(closes, taken, strict=True)])
-            np.add.at(self._pending["count"], rows, [cell.count for cell in taken])
-            due = self._waiting()
-            for at, row in zip(closes, rows.tolist(), strict=True):
-                due.setdefault(_grid_point(at), set()).add(row)
+        if was == self._clock or self._clock == float("-inf"):
+            self._clock = None
+        taken = self._admitted(record.cells)
+        self._pending.take(taken, self._stepped)
         if len(taken) < len(record.cells):
             return [Rejected(index, RejectReason.TOO_MANY_SERIES)]
         return []
 
-    def _has_room(self, cell: Cell) -> bool:
-        watch = self._watches[cell.metric]
+    def _admitted(self, cells: Sequence[Cell]) -> Sequence[Cell]:
+        """Return the cells there is room for."""
         if len(self._pending) >= self.max_series * OPEN_BUCKETS:
-            return False
-        return len(watch) < self.max_series or cell.series in watch
-
-    def _closes(self, cell: Cell) -> int:
-        """Return when the bucket of a cell closes, or the hour at whose end it corrects."""
-        if cell.late_at:
-            return cell.late_at + HOUR
-        if cell.metric is Metric.COMPLAINTS:
-            return cell.bucket + HOUR + self.allowed_lateness_seconds
-        return cell.bucket + (QUARTER if cell.metric is Metric.SCANS else HOUR)
+            return ()
+        full = {metric for metric, of in self._watches.items() if len(of) >= self.max_series}
+        if not full:
+            return cells
+        return [
+            cell
+            for cell in cells
+            if cell.metric not in full or cell.series in self._watches[cell.metric]
+        ]
 
     def _close_until(self, watermark: float) -> Iterable[Output]:
         """Close, in order, every point of the grid up to the watermark."""
@@ -250,9 +255,8 @@ class FlowCore:
         if self._stepped + QUARTER > watermark:
             return outputs
         last = int(watermark) // QUARTER * QUARTER
-        busy = sorted(at for at in self._waiting() if at <= last)
-        for now in self._grid(watermark, busy):
-            outputs += self._close(now, self._taken(now))
+        for now in self._grid(watermark, self._pending.points(last)):
+            outputs += self._close(now)
         return outputs
 
     def _grid(self, watermark: float, busy: list[int]) -> Iterable[int]:
@@ -271,31 +275,13 @@ class FlowCore:
             self._stepped = now
             yield now
 
-    def _waiting(self) -> dict[int, set[int]]:
-        """Return the rows that wait by the point of the grid they close at."""
-        if self._due is None:
-            self._due = {}
-            for row in self._pending.rows().tolist():
-                at = int(self._pending.key(row).partition(SEPARATOR)[0])
-                self._due.setdefault(_grid_point(at), set()).add(row)
-        return self._due
-
-    def _taken(self, now: int) -> list[tuple[str, int]]:
-        """Take out what closes at a point of the grid."""
-        rows = list(self._waiting().pop(now, ()))
-        cells = [(self._pending.key(row), int(self._pending["count"][row])) for row in rows]
-        if rows:
-            self._pending.remove(rows)
-        return cells
-
-    def _close(self, now: int, cells: list[tuple[str, int]]) -> list[Decision]:
-        by_metric: dict[str, _Bucket] = {metric: {} for metric in Metric}
-        for key, count in sorted(cells):
-            _, metric, bucket, late_at, series = key.split(SEPARATOR, 4)
-            if late_at != "0":
-                self._surges.correct(int(bucket), {series: count})
+    def _close(self, now: int) -> list[Decision]:
+        by_metric: dict[Metric, dict[str, int]] = {metric: {} for metric in Metric}
+        for bucket, counts in self._pending.close(now):
+            if bucket.late_at:
+                self._surges.correct(bucket.bucket, counts)
             else:
-                by_metric[metric][series] = count
+                by_metric[bucket.metric].update(counts)
         decisions: list[Decision] = []
         if now % HOUR == 0:
             entered, left = by_metric[Metric.ENTERED], by_metric[Metric.LEFT]
@@ -313,13 +299,3 @@ class FlowCore:
             if isinstance(decision, SurgeOpened) and decision.category is Category.LOGISTICS:
                 decisions.append(self._backlog.alert_for(decision))
         return decisions
-
-
-def _grid_point(closes: int) -> int:
-    """Return the first point of the grid at or after a time."""
-    return -(-closes // QUARTER) * QUARTER
-
-
-def _key(closes: int, cell: Cell) -> str:
-    parts = (closes, cell.metric.value, cell.bucket, cell.late_at, cell.series)
-    return SEPARATOR.join(str(part) for part in parts)

@@ -7,7 +7,7 @@ came or on the numbers they got.
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 from zlib import crc32
@@ -60,6 +60,8 @@ class Table:
         Column name to dtype, or to (dtype, width) for a column of vectors.
     texts
         Names of columns of strings or None.
+    page_key
+        What of a key decides its page, if not all of it.
 
     Examples
     --------
@@ -73,9 +75,15 @@ class Table:
     """
 
     def __init__(
-        self, name: str, numbers: Mapping[str, DTypeLike | Width], texts: Sequence[str] = ()
+        self,
+        name: str,
+        numbers: Mapping[str, DTypeLike | Width],
+        texts: Sequence[str] = (),
+        *,
+        page_key: Callable[[str], str] | None = None,
     ) -> None:
         self.name = name
+        self._page_key = page_key
         self._capacity = _FIRST_CAPACITY
         self._numbers: dict[str, NDArray[Any]] = {}
         self._texts: dict[str, list[str | None]] = {}
@@ -235,7 +243,8 @@ class Table:
             self._used += 1
         self._index[key] = row
         self._keys[row] = key
-        self._hash[row] = crc32(key.encode())
+        decisive = key if self._page_key is None else self._page_key(key)
+        self._hash[row] = crc32(decisive.encode())
         self._live[row] = True
 
     def _grow(self) -> None:
