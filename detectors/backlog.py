@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from detectors.closings import Closing, Journal
 from detectors.counts import DAY, SEPARATOR, Forecast, SeasonalCounts, Span
 from detectors.decisions import (
     CapacityAlert,
@@ -20,9 +21,9 @@ from detectors.decisions import (
     instant,
 )
 from detectors.outbreak import DULL, trust_of
-from detectors.pooled import Lesson
+from detectors.pooled import Lesson, Repetition
 from detectors.surges import chance
-from detectors.table import Floats, Table
+from detectors.table import NO_ROWS, Floats, Table
 from detectors.tails import mid_tail, upper_tail, z_of
 
 MODEL: Final = "backlog/1"
@@ -82,6 +83,7 @@ class BacklogWatch:
         self.regions = self.model.series
         """Rows of the expectation, with what lies in the region beside it."""
         self.regions.widen(numbers)
+        self.journal = Journal(self.regions)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -114,19 +116,38 @@ class BacklogWatch:
             if now >= regions["alerted"][place] + self.cool_down_seconds
         ]
         self.model.fold(rows, bucket, regions["backlog"][rows], trust, known, lesson)
-        self.regions.touch(rows)
+        self.journal.note(rows, now, bucket, lesson, NO_ROWS, np.empty(0))
         self._forget(rows, now)
         return alerts
+
+    def repeat(
+        self,
+        now: int,
+        closing: Closing | None,
+        entered: Mapping[str, int],
+        left: Mapping[str, int],
+    ) -> None:
+        """Fold again an hour that closed elsewhere."""
+        rows = self.journal.behind(now)
+        if closing is None or not rows.size:
+            return
+        lesson = Repetition(closing.answers)
+        known = self.model.forecast(rows, closing.bucket, lesson)
+        self._move(rows, now, entered, left)
+        _, trust = self._judge(rows, closing.bucket, known)
+        backlog = self.regions["backlog"][rows]
+        self.model.fold(rows, closing.bucket, backlog, trust, known, lesson)
+        self.regions["closed"][rows] = now
 
     def _move(
         self, rows: Span, now: int, entered: Mapping[str, int], left: Mapping[str, int]
     ) -> None:
         """Let parcels come and go."""
         regions = self.regions
-        moved = regions.spread(entered) - regions.spread(left)
+        moved = (regions.spread(entered) - regions.spread(left))[rows]
         regions["backlog"][rows] = np.maximum(regions["backlog"][rows] + moved, 0.0)
-        for counts in (entered, left):
-            regions["moved"][regions.find(list(counts))] = now
+        some = regions.spread(dict.fromkeys((*entered, *left), 1))[rows] > 0
+        regions["moved"][rows] = np.where(some, now, regions["moved"][rows])
 
     def _judge(self, rows: Span, bucket: int, known: Forecast) -> tuple[Floats, Floats | None]:
         """Count the hours above the usual; return the chance of each backlog, and its trust."""
@@ -182,6 +203,7 @@ class BacklogWatch:
 
     def _growing(self, now: int, region: str, row: int, tail: float) -> CapacityAlert:
         self.regions["alerted"][row] = now
+        self.regions.touch(row)
         backlog, expected = self.load(region)
         usual = expected or 0.0
         text = (

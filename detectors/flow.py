@@ -15,16 +15,17 @@ from typing import Any, Final
 
 from detectors.backlog import BacklogWatch
 from detectors.base import Batch, Cell, Counts, Metric, Output, Rejected, RejectReason
+from detectors.closings import Closing, read_closings
 from detectors.counts import DAY
 from detectors.decisions import Decision, SurgeOpened
 from detectors.events import Category
 from detectors.outbreak import OutbreakScan
-from detectors.pending import PendingCounts
+from detectors.pending import Bucket, PendingCounts
 from detectors.silence import QUARTER, SilenceWatch
 from detectors.surges import HOUR, SurgeWatch
 from detectors.table import Table, pack, unpack
 
-VERSION: Final = 1
+VERSION: Final = 2
 ASLEEP_AFTER: Final = 14 * DAY
 OPEN_BUCKETS: Final = 200
 """Pending cells per series; more wait only when a source hangs far behind the others."""
@@ -183,23 +184,26 @@ class FlowCore:
         self._restore(scalars)
 
     def changes(self) -> bytes:
-        """Return what changed since the last call."""
+        """Return what changed since the last call; rows that only a close moved are left out."""
         blobs = [table.changes() for table in self._tables()]
+        blobs += [watch.journal.take() for watch in self._followed()]
         return pack(VERSION, self._scalars(), [*blobs, *self._pending.changes()])
 
     def apply(self, blob: bytes) -> None:
         """Apply what `changes` returned."""
         scalars, blobs = unpack(VERSION, blob)
-        *parts, waiting, closed = blobs
+        *parts, surges, silence, backlog, waiting, closed = blobs
         for table, part in zip(self._tables(), parts, strict=True):
             table.apply(part)
         self._pending.apply(waiting, closed)
         self._restore(scalars)
-        self._pending.forget(self._stepped)
+        self._repeat([read_closings(journal) for journal in (surges, silence, backlog)])
 
     def _tables(self) -> tuple[Table, ...]:
-        watches = (self._surges, self._silence, self._backlog)
-        return self._sources, *(t for watch in watches for t in watch.tables)
+        return self._sources, *(t for watch in self._followed() for t in watch.tables)
+
+    def _followed(self) -> tuple[SurgeWatch, SilenceWatch, BacklogWatch]:
+        return self._surges, self._silence, self._backlog
 
     def _scalars(self) -> dict[str, Any]:
         return {"stepped": self._stepped, "active": self._active}
@@ -207,6 +211,19 @@ class FlowCore:
     def _restore(self, scalars: Mapping[str, Any]) -> None:
         self._clock = None
         self._stepped, self._active = scalars["stepped"], scalars["active"]
+        for watch in self._followed():
+            watch.journal.follow()
+
+    def _repeat(self, journals: Sequence[Sequence[Closing]]) -> None:
+        """Fold again what closed elsewhere; what a row already has in it changes nothing."""
+        surges, silence, backlog = ({each.now: each for each in journal} for journal in journals)
+        due = {} if self._stepped is None else self._pending.due(self._stepped)
+        for now in sorted({*due, *surges, *silence, *backlog}):
+            late, counts = _sorted_out(due.get(now, ()))
+            entered, left = counts[Metric.ENTERED], counts[Metric.LEFT]
+            self._backlog.repeat(now, backlog.get(now), entered, left)
+            self._surges.repeat(now, late, surges.get(now), counts[Metric.COMPLAINTS])
+            self._silence.repeat(now, silence.get(now), counts[Metric.SCANS])
 
     def _take(self, index: int, record: Counts) -> list[Output]:
         """Let a record's cells wait; one that its source has already passed is a repetition."""
@@ -276,12 +293,9 @@ class FlowCore:
             yield now
 
     def _close(self, now: int) -> list[Decision]:
-        by_metric: dict[Metric, dict[str, int]] = {metric: {} for metric in Metric}
-        for bucket, counts in self._pending.close(now):
-            if bucket.late_at:
-                self._surges.correct(bucket.bucket, counts)
-            else:
-                by_metric[bucket.metric].update(counts)
+        late, by_metric = _sorted_out(self._pending.close(now))
+        for of, counts in late:
+            self._surges.correct(now, of, counts)
         decisions: list[Decision] = []
         if now % HOUR == 0:
             entered, left = by_metric[Metric.ENTERED], by_metric[Metric.LEFT]
@@ -299,3 +313,17 @@ class FlowCore:
             if isinstance(decision, SurgeOpened) and decision.category is Category.LOGISTICS:
                 decisions.append(self._backlog.alert_for(decision))
         return decisions
+
+
+def _sorted_out(
+    closed: Iterable[tuple[Bucket, dict[str, int]]],
+) -> tuple[list[tuple[int, dict[str, int]]], dict[Metric, dict[str, int]]]:
+    """Return late counts by the bucket they correct, and the others by metric."""
+    late: list[tuple[int, dict[str, int]]] = []
+    by_metric: dict[Metric, dict[str, int]] = {metric: {} for metric in Metric}
+    for bucket, counts in closed:
+        if bucket.late_at:
+            late.append((bucket.bucket, counts))
+        else:
+            by_metric[bucket.metric].update(counts)
+    return late, by_metric

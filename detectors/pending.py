@@ -7,13 +7,11 @@ state is asked for, so that a replay, which asks for none, pays for none.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
-
 from detectors.base import Cell, Metric
 from detectors.counts import SEPARATOR
 from detectors.silence import QUARTER
 from detectors.surges import HOUR
-from detectors.table import Table
+from detectors.table import Rows, Table
 
 
 class Bucket(NamedTuple):
@@ -40,9 +38,10 @@ class PendingCounts:
     """
 
     def __init__(self, allowed_lateness_seconds: int) -> None:
-        self.table = Table("pending", {"count": "i8"}, page_key=_series)
+        numbers = {"count": "i8", "point": "i8"}
+        self.table = Table("pending", numbers, page_key=_series)
         """What waits, by bucket and series; in the page of its series."""
-        self.closed = Table("closed", {"count": "i8"}, page_key=_series)
+        self.closed = Table("closed", numbers, page_key=_series)
         """What came and closed since the last changes, for those who follow by changes."""
         self._lateness = allowed_lateness_seconds
         self._waiting: dict[Bucket, dict[str, int]] = {}
@@ -142,32 +141,33 @@ class PendingCounts:
         self._followed = self._stale = True
 
     def apply(self, waiting: bytes, closed: bytes) -> None:
-        """Apply what `changes` returned; `forget` is due when what has closed was looked at."""
+        """Apply what `changes` returned; what has closed is to be taken by `due`."""
         self.table.apply(waiting)
         self.closed.apply(closed)
         self._followed = self._stale = True
 
-    def forget(self, until: int | None) -> None:
-        """Drop what closed by a time that has been reached elsewhere."""
-        self.closed.discard(self.closed.rows())
-        if until is not None:
-            rows = self.table.rows()
-            points = np.array([_grid_point(_read(key)[0].closes) for key in self.table.keys(rows)])
-            self.table.discard(rows[points <= until] if rows.size else rows)
-        self._stale = True
+    def due(self, until: int) -> dict[int, list[tuple[Bucket, dict[str, int]]]]:
+        """Take out what has closed elsewhere by a time, by point of the grid."""
+        found: dict[Bucket, dict[str, int]] = {}
+        for table in (self.table, self.closed):
+            rows = table.rows()
+            rows = rows[table["point"][rows] <= until]
+            _read(table, rows, found)
+            table.discard(rows)
+        due: dict[int, list[tuple[Bucket, dict[str, int]]]] = {}
+        for bucket in sorted(found, key=lambda bucket: bucket.text):
+            due.setdefault(_grid_point(bucket.closes), []).append((bucket, found[bucket]))
+        return due
 
     def _derive(self) -> None:
         if not self._stale:
             return
         self._stale, self._size = False, 0
         self._waiting, self._points, self._over, self._fresh = {}, {}, {}, {}
-        for table in (self.table, self.closed):
-            rows = table.rows()
-            counts = table["count"][rows].tolist()
-            for key, count in zip(table.keys(rows), counts, strict=True):
-                bucket, series = _read(key)
-                self._of(bucket)[series] = count
-        self._size = sum(map(len, self._waiting.values()))
+        _read(self.table, self.table.rows(), self._waiting)
+        for bucket, counts in self._waiting.items():
+            self._points.setdefault(_grid_point(bucket.closes), []).append(bucket)
+            self._size += len(counts)
 
     def _bucket(self, cell: Cell, passed: int | None) -> Bucket:
         closes = self.closes(cell)
@@ -192,6 +192,7 @@ class PendingCounts:
         names = list(series)
         rows = table.add(_keys(bucket, names))
         table["count"][rows] = [counts[name] for name in names]
+        table["point"][rows] = _grid_point(bucket.closes)
 
 
 def _grid_point(closes: int) -> int:
@@ -208,6 +209,15 @@ def _series(key: str) -> str:
     return key.split(SEPARATOR, 4)[4]
 
 
-def _read(key: str) -> tuple[Bucket, str]:
-    closes, metric, bucket, late_at, series = key.split(SEPARATOR, 4)
-    return Bucket(int(closes), Metric(metric), int(bucket), int(late_at)), series
+def _read(table: Table, rows: Rows, into: dict[Bucket, dict[str, int]]) -> None:
+    """Read rows of a table into counts by bucket and series."""
+    known: dict[str, dict[str, int]] = {}
+    for key, count in zip(table.keys(rows), table["count"][rows].tolist(), strict=True):
+        *_, series = parts = key.split(SEPARATOR, 4)
+        start = key[: -len(series)] if series else key
+        counts = known.get(start)
+        if counts is None:
+            closes, metric, bucket, late_at = parts[:4]
+            which = Bucket(int(closes), Metric(metric), int(bucket), int(late_at))
+            counts = known[start] = into.setdefault(which, {})
+        counts[series] = count

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.closings import Closing, Journal
 from detectors.counts import DAY, SEPARATOR, Forecast, SeasonalCounts, Span
 from detectors.decisions import (
     Evidence,
@@ -23,9 +24,9 @@ from detectors.decisions import (
     decision_id,
     instant,
 )
-from detectors.pooled import Lesson
+from detectors.pooled import Lesson, Repetition
 from detectors.surges import chance
-from detectors.table import Floats, Table
+from detectors.table import NO_ROWS, Floats, Table
 
 MODEL: Final = "feed-silence/1"
 QUARTER: Final = 900
@@ -94,6 +95,7 @@ class SilenceWatch:
         self.feeds = self.model.series
         """Rows of the expectation, with the state of the feed beside it."""
         self.feeds.widen(numbers, ["decision_id"])
+        self.journal = Journal(self.feeds)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -127,9 +129,21 @@ class SilenceWatch:
             for place in np.flatnonzero(silent & (feeds["silent"][rows] == 0)).tolist()
         ]
         self.model.fold(rows, bucket, values, trust, known, lesson)
-        self.feeds.touch(rows)
+        self.journal.note(rows, now, bucket, lesson, NO_ROWS, np.empty(0))
         self._forget(rows, now)
         return decisions
+
+    def repeat(self, now: int, closing: Closing | None, counts: Mapping[str, int]) -> None:
+        """Fold again a quarter that closed elsewhere."""
+        rows = self.journal.behind(now)
+        if closing is None or not rows.size:
+            return
+        lesson = Repetition(closing.answers)
+        values = self.feeds.spread(counts)[rows]
+        known = self.model.forecast(rows, closing.bucket, lesson)
+        _, trust = self._judge(rows, now, closing.bucket, values, known)
+        self.model.fold(rows, closing.bucket, values, trust, known, lesson)
+        self.feeds["closed"][rows] = now
 
     def _judge(
         self, rows: Span, now: int, bucket: int, values: Floats, known: Forecast
@@ -180,6 +194,7 @@ class SilenceWatch:
         subject, reason = f"carrier/{carrier}", FeedReason.NO_ARRIVALS
         identity = decision_id("feed.silent", subject, reason, str(since))
         self.feeds["silent"][row] = 1
+        self.feeds.touch(row)
         self.feeds.text("decision_id")[row] = identity
         scale = float(self._scale(np.array([row]))[0])
         probability = math.exp(max(float(self.feeds["log_chance"][row]) / scale, -700.0))

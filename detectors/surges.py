@@ -5,12 +5,13 @@ calm ──alarm──► open ──excess doubled──► open (updated)
 └──cool-down────┴──back to expectation──► closed
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.closings import Closing, Journal
 from detectors.counts import DAY, SEPARATOR
 from detectors.decisions import (
     Evidence,
@@ -23,7 +24,7 @@ from detectors.decisions import (
 )
 from detectors.events import Category
 from detectors.outbreak import ROBUST_Z, Judgement, Look, OutbreakScan, trust_of
-from detectors.pooled import Lesson
+from detectors.pooled import Lesson, Repetition
 from detectors.table import Floats, Rows, Table
 
 MODEL: Final = "outbreak-scan/1"
@@ -68,6 +69,7 @@ class SurgeWatch:
     ) -> None:
         self.scan = scan
         self.series = scan.series
+        self.journal = Journal(self.series)
         self.config_version = config_version
         self.rate = false_episodes_a_month
         self.min_complaints = min_complaints
@@ -107,16 +109,39 @@ class SurgeWatch:
         decisions, absorbed = self._decided(now, look, self._beside_common(look, verdict))
         odd, trust = self._odd(now, look, verdict, absorbed)
         self.scan.fold(rows, look, odd, trust, lesson)
-        self.series.touch(rows)
+        self.journal.note(rows, now, bucket, lesson, odd, trust)
         if bucket % DAY == 0:
             idle = bucket - self.series["active"][rows] > self.forget_seconds
             self._forget(np.flatnonzero(idle))
         return decisions
 
-    def correct(self, bucket: int, counts: Mapping[str, int]) -> None:
+    def correct(self, now: int, bucket: int, counts: Mapping[str, int]) -> None:
         """Add complaints that came late, by series; opens nothing."""
-        late = np.fromiter(counts.values(), np.float64, len(counts))
-        self.scan.correct_many(list(counts), bucket, late)
+        rows = self.series.find(list(counts))
+        late = np.fromiter(counts.values(), np.float64, len(counts))[rows >= 0]
+        rows = rows[rows >= 0]
+        self.scan.correct(rows, bucket, late)
+        self.journal.note_rows(rows, now)
+
+    def repeat(
+        self,
+        now: int,
+        late: Sequence[tuple[int, Mapping[str, int]]],
+        closing: Closing | None,
+        counts: Mapping[str, int],
+    ) -> None:
+        """Fold again what closed elsewhere at a point of the grid: late complaints by bucket,
+        then the hour's.
+        """
+        rows = self.journal.behind(now)
+        for bucket, more in late:
+            mine = self.series.spread(more)[rows]
+            self.scan.correct(rows[mine > 0], bucket, mine[mine > 0])
+        if closing is not None:
+            lesson = Repetition(closing.answers)
+            look = self.scan.look(rows, closing.bucket, self.series.spread(counts)[rows], lesson)
+            self.scan.fold(rows, look, *self.journal.odd(closing, rows), lesson)
+            self.series["closed"][rows] = now
 
     def _beside_common(self, look: Look, verdict: Judgement) -> Judgement:
         """Judge anew where something moves in all regions at once."""

@@ -24,6 +24,7 @@ _FIRST_CAPACITY: Final = 64
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Width = tuple[DTypeLike, int]
+NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 
 
 def page_of(key: str, pages: int) -> int:
@@ -124,6 +125,16 @@ class Table:
         """Return a numeric column, capacity long; fetch it anew after rows were added."""
         return self._numbers[column]
 
+    @property
+    def capacity(self) -> int:
+        """How long columns are."""
+        return self._capacity
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's numbers."""
+        return sum(values[0].nbytes for values in self._numbers.values())
+
     def text(self, column: str) -> list[str | None]:
         """Return a text column, capacity long."""
         return self._texts[column]
@@ -142,11 +153,12 @@ class Table:
         return list(map(self.key, rows.tolist()))
 
     def spread(self, values: Mapping[str, int]) -> Floats:
-        """Return numbers by key as a column of a sorted table, 0 for the other keys."""
+        """Return numbers by key as a column, 0 for the other rows; unknown keys are left out."""
         column = np.zeros(self._used)
         if values:
             rows = self.find(list(values))
-            column[rows] = np.fromiter(values.values(), np.float64, len(values))
+            known = rows >= 0
+            column[rows[known]] = np.fromiter(values.values(), np.float64, len(values))[known]
         return column
 
     def rows(self) -> Rows:
