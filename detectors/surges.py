@@ -137,6 +137,7 @@ class SurgeWatch:
         for bucket, more in late:
             mine = self.series.spread(more)[rows]
             self.scan.correct(rows[mine > 0], bucket, mine[mine > 0])
+            self.series["closed"][rows[mine > 0]] = now
         if closing is not None:
             lesson = Repetition(closing.answers)
             look = self.scan.look(rows, closing.bucket, self.series.spread(counts)[rows], lesson)
