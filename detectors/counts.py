@@ -225,7 +225,9 @@ class SeasonalCounts(base.Regressor):
         if youngest <= 0:
             trust = 1.0 if weights is None else weights
             weights = np.where(series["first"][rows] == bucket, 0.0, trust)
-        self._learn_spread(rows, counts, known, weights, age if youngest < 2 * DAY else None, lesson)
+        self._learn_spread(
+            rows, counts, known, weights, age if youngest < 2 * DAY else None, lesson
+        )
         believed = {
             name: weights
             if youngest >= _SETTLED[name]

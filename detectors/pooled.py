@@ -55,9 +55,7 @@ class Pool:
 
     def dispersion(self) -> float:
         """Return the dispersion of all series together."""
-        return pooled_dispersion(
-            float(self.table["squares"][0]), float(self.table["weight"][0])
-        )
+        return pooled_dispersion(float(self.table["squares"][0]), float(self.table["weight"][0]))
 
     def learn_shape(self, name: str, slot: int, came: Floats, due: Floats) -> None:
         """Fold what came in a slot; `due` is what was expected, this factor included."""

@@ -111,9 +111,7 @@ class Table:
         """Tell whether a key has a row."""
         return key in self._index
 
-    def widen(
-        self, numbers: Mapping[str, DTypeLike | Width], texts: Sequence[str] = ()
-    ) -> None:
+    def widen(self, numbers: Mapping[str, DTypeLike | Width], texts: Sequence[str] = ()) -> None:
         """Add columns, filled with zeros and None."""
         for column, kind in numbers.items():
             dtype, shape = (kind[0], (kind[1],)) if isinstance(kind, tuple) else (kind, ())
@@ -178,6 +176,19 @@ class Table:
             self._renumber(rows[order])
             self._sorted_at = self.generation
         return slice(0, self._used)
+
+    def row(self, key: str) -> int:
+        """Return the row of one key, -1 where there is none."""
+        return self._index.get(key, -1)
+
+    def put(self, key: str) -> int:
+        """Return the row of one key, made empty where missing; marks it changed."""
+        row = self._index.get(key, -1)
+        if row < 0:
+            self._new(key)
+            row = self._index[key]
+        self._changed[row] = True
+        return row
 
     def find(self, keys: Sequence[str]) -> Rows:
         """Return the row of each key, -1 where there is none."""

@@ -50,7 +50,12 @@ def chunks() -> list[Batch[Counts]]:
 
 
 def _cells(
-    chance: np.random.Generator, source: str, names: list[str], mean: np.ndarray, hour: int, now: int
+    chance: np.random.Generator,
+    source: str,
+    names: list[str],
+    mean: np.ndarray,
+    hour: int,
+    now: int,
 ) -> Iterator[Cell]:
     bucket = START + hour * HOUR
     for place, count in enumerate(chance.poisson(mean / 8).tolist()):
@@ -59,9 +64,7 @@ def _cells(
         late = bool(chance.random() < 0.1) and hour > 3
         silent = place == 60 and 45 <= hour < 55
         if source.startswith("complaints") and count:
-            yield Cell(
-                Metric.COMPLAINTS, name, bucket - 3 * HOUR * late, count, bucket * late
-            )
+            yield Cell(Metric.COMPLAINTS, name, bucket - 3 * HOUR * late, count, bucket * late)
         elif count and not silent:
             yield Cell(Metric.SCANS, region, now, count * 20)
             yield Cell(Metric.ENTERED, region, bucket, count * (20 if place == 70 else 2))
