@@ -320,8 +320,8 @@ def common_factors(verdict: Judgement, regions: NDArray[np.int64]) -> Floats:
     if np.count_nonzero(there) < MIN_REGIONS:
         return factors
     for column in range(len(factors)):
-        observed = np.bincount(group, sums[:, column])[there]
-        expected = np.bincount(group, expectations[:, column])[there]
+        observed = np.bincount(group, sums[:, column])[there].astype(float)
+        expected = np.bincount(group, expectations[:, column])[there].astype(float)
         factor = weighted_median(observed / expected, expected)
         error = 1.25 / np.sqrt(expected.sum())
         if factor > 1 + max(COMMON_BEYOND, 2 * error):

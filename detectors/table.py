@@ -210,7 +210,7 @@ class Table:
         """Forget rows of which a copy knows by other means that they are gone."""
         self._drop(np.unique(np.asarray(rows, np.int64)))
 
-    def touch(self, rows: ArrayLike) -> None:
+    def touch(self, rows: ArrayLike | slice) -> None:
         """Mark rows changed."""
         self._changed[rows] = True  # type: ignore[index]  # numpy takes any array-like here
 

@@ -10,7 +10,7 @@ from detectors.base import Batch, Cell, Counts, Metric, StateError
 from detectors.closings import read_closings
 from detectors.flow import FlowCore
 from tests.detectors import contract
-from tests.detectors.worlds import DAY, HOUR, QUARTER, SOURCES, START, flow
+from tests.detectors.worlds import HOUR, QUARTER, SOURCES, START, flow
 
 SERIES = 300
 HOURS = 60
