@@ -81,7 +81,7 @@ def records(load: Load, chance: np.random.Generator) -> Iterator[list[bytes]]:
                 cells: list[Cell] = []
                 for metric in load.metrics:
                     counts = chance.poisson(level / PARTS / load.sources)
-                    cells += cells_of(load, metric, names, start, counts, chance)
+                    cells += cells_of(metric, names, start, counts, chance)
                 name = f"complaints/{source}"
                 record = Counts(source=name, through=through, cells=tuple(cells))
                 said.append(_encode(record))
@@ -89,7 +89,7 @@ def records(load: Load, chance: np.random.Generator) -> Iterator[list[bytes]]:
 
 
 def cells_of(  # one metric of one record
-    load: Load, metric: Metric, names: list[str], start: int, counts: NDArray[np.int64],
+    metric: Metric, names: list[str], start: int, counts: NDArray[np.int64],
     chance: np.random.Generator,
 ) -> list[Cell]:  # fmt: skip
     """Return a record's cells; of the complaints some are late."""

@@ -84,6 +84,8 @@ class BacklogWatch:
         """Rows of the expectation, with what lies in the region beside it."""
         self.regions.widen(numbers)
         self.journal = Journal(self.regions)
+        self._still_since = 0
+        """In no region has nothing moved for longer; it may be later than that for all."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -102,7 +104,8 @@ class BacklogWatch:
         self, now: int, bucket: int, entered: Mapping[str, int], left: Mapping[str, int]
     ) -> list[CapacityAlert]:
         """Judge, then learn, the backlog at the end of the hour `bucket`."""
-        self.model.begin(list({**entered, **left}), bucket)
+        if entered or left or not len(self.regions):
+            self.model.begin(list({**entered, **left}), bucket)
         rows, regions = self.regions.sort(), self.regions
         if not len(regions):
             return []
@@ -143,6 +146,8 @@ class BacklogWatch:
         self, rows: Span, now: int, entered: Mapping[str, int], left: Mapping[str, int]
     ) -> None:
         """Let parcels come and go."""
+        if not entered and not left:
+            return
         regions = self.regions
         moved = (regions.spread(entered) - regions.spread(left))[rows]
         regions["backlog"][rows] = np.maximum(regions["backlog"][rows] + moved, 0.0)
@@ -156,11 +161,12 @@ class BacklogWatch:
         regions["expected"][rows] = np.where(ready, known.mean, np.nan)
         tail = upper_tail(backlog, known.mean, dispersion)
         over = ready & (tail <= self.max_chance)
-        over &= backlog - known.mean >= self.parcels_per_courier_day
+        if over.any():
+            over &= backlog - known.mean >= self.parcels_per_courier_day
         regions["above"][rows] = np.where(over, regions["above"][rows] + 1, 0)
-        odd = np.flatnonzero(ready & (tail <= DULL))
-        if not odd.size:
+        if tail.min() > DULL:
             return tail, None
+        odd = np.flatnonzero(ready & (tail <= DULL))
         z = z_of(mid_tail(backlog[odd], known.mean[odd], dispersion[odd], tail[odd]))
         trust = np.ones(len(tail))
         trust[odd] = trust_of(z)
@@ -257,7 +263,11 @@ class BacklogWatch:
             f"couriers at {self.parcels_per_courier_day:g} parcels a day clear that in a day."
         )
 
-    def _forget(self, rows: Span, now: int) -> None:
+    def _forget(self, rows: slice, now: int) -> None:
+        if now - self._still_since <= self.forget_seconds:
+            return
         old = np.flatnonzero(now - self.regions["moved"][rows] > self.forget_seconds)
         if old.size:
             self.regions.remove(old)
+        moved = self.regions["moved"][self.regions.rows()]
+        self._still_since = int(moved.min()) if moved.size else now

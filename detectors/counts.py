@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from river import base
 
 from detectors.pooled import Lesson, Pool, shrunk_dispersion
-from detectors.table import Floats, Rows, Table
+from detectors.table import NO_ROWS, Floats, Rows, Table, fold
 
 DAY: Final = 86_400
 WEEKDAY_OF_EPOCH: Final = 3
@@ -26,7 +26,8 @@ SEPARATOR: Final = "\x1f"
 """Between the region and the category of a series."""
 _OWN: Final = ("hour", "day")
 """The shapes a series may bend its own way."""
-_SETTLED: Final = {"hour": DAY, "day": 2 * DAY, "week": 14 * DAY}
+_ALL_SETTLED: Final = 14 * DAY
+_SETTLED: Final = {"hour": DAY, "day": 2 * DAY, "week": _ALL_SETTLED}
 """How old a series is before it teaches a shape: earlier its level would be mistaken for one."""
 
 
@@ -157,17 +158,19 @@ class SeasonalCounts(base.Regressor):
         whole = dict.fromkeys(("first", "last", "active"), "i8")
         self.series = Table("series", {**whole, **real, **shape})
         self.pool = Pool(self._keep_shape, self.keep_spread)
+        self._settled_at = -1
+        """Generation of the series at which all were so old that age makes no difference."""
 
     def begin(self, keys: Sequence[str], bucket: int) -> Rows:
         """Return the rows of series; those not known appear in `bucket`."""
+        self.pool.begin()
         rows = self.series.find(keys)
-        if (rows < 0).any():
+        if rows.size and rows.min() < 0:
             fresh = sorted({key for key, row in zip(keys, rows.tolist(), strict=True) if row < 0})
             new = self.series.add(fresh)
             self.series["first"][new] = self.series["active"][new] = bucket
             self.series["last"][new] = bucket - self.bucket_seconds
             rows = self.series.find(keys)
-        self.pool.begin()
         return rows
 
     def ready(self, rows: Span, bucket: int) -> NDArray[np.bool_]:
@@ -220,8 +223,7 @@ class SeasonalCounts(base.Regressor):
         if not len(counts):
             return
         series, keep = self.series, self._keep_level
-        age = series["last"][rows] - series["first"][rows]
-        youngest = int(age.min())
+        age, youngest = self._age(rows)
         if youngest <= 0:
             trust = 1.0 if weights is None else weights
             weights = np.where(series["first"][rows] == bucket, 0.0, trust)
@@ -235,10 +237,12 @@ class SeasonalCounts(base.Regressor):
             for name in self._shapes
         }
         self._learn_shape(rows, counts, known, believed, lesson)
-        series["sum"][rows] = keep * series["sum"][rows] + _times(counts, weights)
-        series["exposure"][rows] = keep * series["exposure"][rows] + _times(known.shape, weights)
+        fold(series["sum"], rows, keep, _times(counts, weights))
+        fold(series["exposure"], rows, keep, _times(known.shape, weights))
         series["last"][rows] = bucket
-        series["active"][rows] = np.where(counts > 0, bucket, series["active"][rows])
+        some = counts > 0
+        if np.logical_or.reduce(some):
+            series["active"][rows] = np.where(some, bucket, series["active"][rows])
 
     def correct_many(self, rows: Rows, counts: Floats) -> None:
         """Add counts that came after their bucket had been learned."""
@@ -295,6 +299,16 @@ class SeasonalCounts(base.Regressor):
         factor: Floats = (seen + self.own_shape_counts) / (due + self.own_shape_counts)
         return factor
 
+    def _age(self, rows: Span) -> tuple[Rows, int]:
+        """Return how long series have been there, and the least of that; it only grows."""
+        if isinstance(rows, slice) and self._settled_at == self.series.generation:
+            return NO_ROWS, _ALL_SETTLED
+        age = self.series["last"][rows] - self.series["first"][rows]
+        youngest = int(age.min())
+        if isinstance(rows, slice) and youngest >= _ALL_SETTLED:
+            self._settled_at = self.series.generation
+        return age, youngest
+
     def _learn_shape(
         self,
         rows: Span,
@@ -309,16 +323,18 @@ class SeasonalCounts(base.Regressor):
         answer for the same difference.
         """
         factors, own, mean = list(known.factors), list(known.own), known.mean
+        everything = float(np.add.reduce(counts))
         for place, name in enumerate(self._shapes):
             slot, trust = getattr(known.slots, name), believed[name]
             came = _times(counts, trust)
-            factors[place] = lesson.learn_shape(name, slot, came, _times(mean, trust))
+            total = everything if trust is None else float(np.add.reduce(came))
+            factors[place] = lesson.learn_shape(name, slot, total, _times(mean, trust))
             if name not in _OWN:
                 continue
             due = _times(known.level * _product(factors, own), trust) / own[place]
-            for column, values in (("seen", came), ("due", due)):
-                cells = self.series[f"{name}_{column}"]
-                cells[rows, slot] = self._keep_shape[name] * cells[rows, slot] + values
+            keep = self._keep_shape[name]
+            fold(self.series[f"{name}_seen"][:, slot], rows, keep, came)
+            fold(self.series[f"{name}_due"][:, slot], rows, keep, due)
             own[place] = self._own(rows, name, slot)
             mean = known.level * _product(factors, own)
 
@@ -340,21 +356,19 @@ class SeasonalCounts(base.Regressor):
             weight = np.where(age >= 2 * DAY, weight, 0.0)
         square = (counts - mean) ** 2 / (mean * (1 + mean * known.doubt / spread))
         square = weight * np.minimum(square, 60 * spread)
-        for column, values in (("squares", square), ("weight", weight)):
-            cells = self.series[column]
-            cells[rows] = self.keep_spread * cells[rows] + values
+        fold(self.series["squares"], rows, self.keep_spread, square)
+        fold(self.series["weight"], rows, self.keep_spread, weight)
         lesson.learn_spread(square, weight)
 
 
 def _product(factors: Sequence[float], own: Sequence[Floats]) -> Floats:
     """Multiply pooled factors and, after each that has one, the series' own."""
-    shape: Any = 1.0
-    for factor, bent in zip_longest(factors, own):
-        shape = shape * factor
+    shape = factors[0] * own[0]
+    for factor, bent in zip_longest(factors[1:], own[1:]):
+        shape *= factor
         if bent is not None:
-            shape = shape * bent
-    result: Floats = shape
-    return result
+            shape *= bent
+    return shape
 
 
 def _times(values: Floats, trust: Floats | None) -> Floats:

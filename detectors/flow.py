@@ -61,7 +61,8 @@ class FlowCore:
     forget_days
         A series that has counted nothing for so long is forgotten.
     max_series
-        Series of each kind at most; records with further ones are rejected.
+        Series of each kind at most, about 3 KB of memory each; records with further ones are
+        rejected.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class FlowCore:
         backlog_chance: float = 1e-5,
         backlog_hours: int = 3,
         forget_days: int = 120,
-        max_series: int = 20_000,
+        max_series: int = 100_000,
     ) -> None:
         if allowed_lateness_seconds % QUARTER or allowed_lateness_seconds < 0:
             raise ValueError("allowed_lateness_seconds is whole quarters of an hour")

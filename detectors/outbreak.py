@@ -15,7 +15,7 @@ from river import base
 
 from detectors.counts import DAY, Forecast, SeasonalCounts, Span
 from detectors.pooled import POOL, Lesson, pooled_dispersion, shrunk_dispersion
-from detectors.table import Floats, Rows, Table
+from detectors.table import NO_ROWS, Floats, Rows, Table, fold
 from detectors.tails import mid_tail, upper_tail, z_of
 
 MONTH_DAYS: Final = 30
@@ -59,9 +59,9 @@ class Judgement(NamedTuple):
 
     def surprising(self) -> tuple[Rows, Floats]:
         """Return the series with a window at or beyond `ROBUST_Z`, and their largest z."""
+        if self.tail.min() > DULL:
+            return NO_ROWS, np.empty(0)
         candidates = np.flatnonzero(self.ready & (self.tail.min(axis=1) <= DULL))
-        if not candidates.size:
-            return candidates, np.empty(0)
         z = self.z(candidates).max(axis=1)
         return candidates[z >= ROBUST_Z], z[z >= ROBUST_Z]
 
@@ -321,8 +321,9 @@ class OutbreakScan(base.AnomalyDetector):
         if broken.any():
             for column in ("window_count", "window_mean"):
                 series[column][rows] = np.where(broken[:, None], 0, series[column][rows])
-        series["window_count"][rows, slot] = np.where(look.ready, look.counts, 0)
-        series["window_mean"][rows, slot] = np.where(look.ready, look.known.mean, 0.0)
+        all_ = look.ready.all()
+        for column, values in (("window_count", look.counts), ("window_mean", look.known.mean)):
+            series[column][rows, slot] = values if all_ else np.where(look.ready, values, 0.0)
 
     def _spread(self, rows: Span, lesson: Lesson) -> Floats:
         """Return the dispersion of each window's sums, shape (series, windows)."""
@@ -336,14 +337,14 @@ class OutbreakScan(base.AnomalyDetector):
     def _learn_spread(self, rows: Span, look: Look, odd: Rows, lesson: Lesson) -> None:
         """Fold squared residuals of windows that are no outbreak."""
         expected = np.maximum(look.expected, 1e-9)
-        calm = look.ready.copy()
-        calm[odd] = False
-        weight = np.where(calm[:, None], np.minimum(expected / 0.5, 1.0), 0.0)
+        weight = np.minimum(expected / 0.5, 1.0)
+        weight[odd] = 0.0
+        if not look.ready.all():
+            weight[~look.ready] = 0.0
         doubtful = 1 + expected * look.doubt[:, None] / look.spread
         square = weight * (look.observed - expected) ** 2 / (expected * doubtful)
         for column, values in (("squares", square), ("weight", weight)):
-            cells = self.series[f"window_{column}"]
-            cells[rows] = self._keep * cells[rows] + values
+            fold(self.series[f"window_{column}"], rows, self._keep, values)
             lesson.add_to(self.pool, column, self._keep, values)
 
 

@@ -32,8 +32,9 @@ class Pool:
             columns |= {f"{name}_seen": ("f8", slots), f"{name}_due": ("f8", slots)}
         self.table = Table("pool", columns)
         self._keep, self._keep_spread = keep, keep_spread
-        self._factors: dict[str, Floats] = {}
-        """Of every slot, by shape, derived when asked for."""
+        self._own: dict[str, Floats] = {}
+        """Factors of every slot by shape, before their mean is made 1."""
+        self._mean: dict[str, float] = {}
         self._derived_at = 0
 
     def begin(self) -> None:
@@ -44,33 +45,37 @@ class Pool:
     def factor(self, name: str, slot: int) -> float:
         """Return a pooled factor; those of all slots have mean 1."""
         if self._derived_at != self.table.loads:
-            self._factors.clear()
+            self._own.clear()
             self._derived_at = self.table.loads
-        factors = self._factors.get(name)
-        if factors is None:
+        own = self._own.get(name)
+        if own is None:
             seen, due = self.table[f"{name}_seen"][0], self.table[f"{name}_due"][0]
-            own = (seen + _PRIOR[name]) / (due + _PRIOR[name])
-            factors = self._factors[name] = own / (np.add.reduce(own) / len(own))
-        return float(factors[slot])
+            own = self._own[name] = (seen + _PRIOR[name]) / (due + _PRIOR[name])
+            self._mean[name] = float(np.add.reduce(own)) / len(own)
+        return own.item(slot) / self._mean[name]
 
     def dispersion(self) -> float:
         """Return the dispersion of all series together."""
-        return pooled_dispersion(float(self.table["squares"][0]), float(self.table["weight"][0]))
+        return pooled_dispersion(self.table["squares"].item(0), self.table["weight"].item(0))
 
-    def learn_shape(self, name: str, slot: int, came: Floats, due: Floats) -> None:
+    def learn_shape(self, name: str, slot: int, came: float, due: Floats) -> None:
         """Fold what came in a slot; `due` is what was expected, this factor included."""
         keep, expected = self._keep[name], float(np.add.reduce(due)) / self.factor(name, slot)
-        for column, value in (("seen", float(np.add.reduce(came))), ("due", expected)):
-            cells = self.table[f"{name}_{column}"][0]
-            cells[slot] = keep * cells[slot] + value
-        self._factors.pop(name, None)
+        seen, owed = self.table[f"{name}_seen"][0], self.table[f"{name}_due"][0]
+        came += keep * seen.item(slot)
+        expected += keep * owed.item(slot)
+        seen[slot], owed[slot] = came, expected
+        own = self._own[name]
+        own[slot] = (came + _PRIOR[name]) / (expected + _PRIOR[name])
+        self._mean[name] = float(np.add.reduce(own)) / len(own)
         self.table.touch(0)
 
     def learn_spread(self, squares: Floats, weights: Floats) -> None:
         """Fold squared residuals of all series."""
+        keep = self._keep_spread
         for column, values in (("squares", squares), ("weight", weights)):
             cells = self.table[column]
-            cells[0] = self._keep_spread * cells[0] + float(np.add.reduce(values))
+            cells[0] = keep * cells.item(0) + np.add.reduce(values)
         self.table.touch(0)
 
 
@@ -93,7 +98,7 @@ class Lesson:
         """Return the pooled dispersion."""
         return self.note(self._pool.dispersion())
 
-    def learn_shape(self, name: str, slot: int, came: Floats, due: Floats) -> float:
+    def learn_shape(self, name: str, slot: int, came: float, due: Floats) -> float:
         """Teach the pool what came; return the factor of the slot from now on."""
         self._pool.learn_shape(name, slot, came, due)
         return self.factor(name, slot)
@@ -129,7 +134,7 @@ class Repetition(Lesson):
         """Return the next answer."""
         return self.note(0.0)
 
-    def learn_shape(self, name: str, slot: int, came: Floats, due: Floats) -> float:
+    def learn_shape(self, name: str, slot: int, came: float, due: Floats) -> float:
         """Return the next answer."""
         del name, slot, came, due
         return self.note(0.0)
@@ -155,5 +160,5 @@ def pooled_dispersion(squares: float, weight: float) -> float:
 def shrunk_dispersion(
     squares: Floats, weight: Floats, pooled: float | Floats, prior: float | Floats = 100.0
 ) -> Floats:
-    """Return dispersions >= 1: a series' own mean square, `prior` buckets of the pool's beside it."""
+    """Return dispersions >= 1: own mean squares, `prior` buckets of the pool's beside them."""
     return np.maximum((squares + prior * pooled) / (weight + prior), 1.0)

@@ -96,6 +96,8 @@ class SilenceWatch:
         """Rows of the expectation, with the state of the feed beside it."""
         self.feeds.widen(numbers, ["decision_id"])
         self.journal = Journal(self.feeds)
+        self._silent_since = 0
+        """No carrier has been silent for longer; it may be later than that for all."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -112,22 +114,26 @@ class SilenceWatch:
 
     def close(self, now: int, bucket: int, counts: Mapping[str, int]) -> list[FeedDecision]:
         """Judge, then learn, the quarter `bucket` of every carrier; `now` is when it closed."""
-        self.model.begin(list(counts), bucket)
+        if counts or not len(self.feeds):
+            self.model.begin(list(counts), bucket)
         rows, feeds = self.feeds.sort(), self.feeds
         if not len(feeds):
             return []
         values = feeds.spread(counts)
         lesson = Lesson(self.model.pool)
         known = self.model.forecast(rows, bucket, lesson)
-        decisions: list[FeedDecision] = [
-            self._resumed(now, feeds.key(place), place, float(values[place]))
-            for place in np.flatnonzero((values > 0) & (feeds["silent"][rows] == 1)).tolist()
-        ]
+        decisions: list[FeedDecision] = []
+        if counts:
+            decisions += [
+                self._resumed(now, feeds.key(place), place, float(values[place]))
+                for place in np.flatnonzero((values > 0) & (feeds["silent"][rows] == 1)).tolist()
+            ]
         silent, trust = self._judge(rows, now, bucket, values, known)
-        decisions += [
-            self._silent(now, feeds.key(place), place)
-            for place in np.flatnonzero(silent & (feeds["silent"][rows] == 0)).tolist()
-        ]
+        if trust is not None:
+            decisions += [
+                self._silent(now, feeds.key(place), place)
+                for place in np.flatnonzero(silent & (feeds["silent"][rows] == 0)).tolist()
+            ]
         self.model.fold(rows, bucket, values, trust, known, lesson)
         self.journal.note(rows, now, bucket, lesson, NO_ROWS, np.empty(0))
         self._forget(rows, now)
@@ -150,22 +156,32 @@ class SilenceWatch:
     ) -> tuple[NDArray[np.bool_], Floats | None]:
         """Add a quarter to every silence; return which are too long, and how far to trust each."""
         feeds, heard = self.feeds, values > 0
+        mean, quiet = known.mean, log_chance_of_none(known.mean, known.dispersion)
         summed = self._summed(rows, bucket)
-        quiet = np.where(summed, log_chance_of_none(known.mean, known.dispersion), 0.0)
-        scale = self._scale(rows)
-        self._learn_gaps(rows, heard, scale)
-        log = np.where(heard, 0.0, feeds["log_chance"][rows] + quiet)
-        due = np.where(heard, 0.0, feeds["expected"][rows] + np.where(summed, known.mean, 0.0))
+        if not np.logical_and.reduce(summed):
+            mean, quiet = np.where(summed, mean, 0.0), np.where(summed, quiet, 0.0)
+        scale, any_heard = self._scale(rows), bool(np.logical_or.reduce(heard))
+        if any_heard:
+            self._learn_gaps(rows, heard, scale)
+        log, due = feeds["log_chance"][rows] + quiet, feeds["expected"][rows] + mean
+        if any_heard:
+            log, due = np.where(heard, 0.0, log), np.where(heard, 0.0, due)
+            feeds["since"][rows] = np.where(heard, now, feeds["since"][rows])
+            feeds["silent"][rows] = np.where(heard, 0, feeds["silent"][rows])
         feeds["log_chance"][rows], feeds["expected"][rows] = log, due
-        feeds["since"][rows] = np.where(heard, now, feeds["since"][rows])
-        feeds["silent"][rows] = np.where(heard, 0, feeds["silent"][rows])
-        evidence = log / scale
-        suspicious, rare = evidence < SUSPICIOUS, evidence <= math.log(self.max_chance)
-        if not (suspicious | rare).any():
+        return self._too_long(rows, now, bucket, summed, log / scale)
+
+    def _too_long(
+        self, rows: Span, now: int, bucket: int, summed: NDArray[np.bool_], log: Floats
+    ) -> tuple[NDArray[np.bool_], Floats | None]:
+        """Return which silences of this chance are announced, and how far to trust each zero."""
+        limit = math.log(self.max_chance)
+        rare = log <= limit
+        if np.minimum.reduce(log) > max(SUSPICIOUS, limit):
             return rare, None
         silent = summed & rare & self.model.ready(rows, bucket)
-        silent &= now - feeds["since"][rows] >= self.min_silence_seconds
-        return silent, np.where(silent, 0.0, np.where(suspicious, 0.1, 1.0))
+        silent &= now - self.feeds["since"][rows] >= self.min_silence_seconds
+        return silent, np.where(silent, 0.0, np.where(log < SUSPICIOUS, 0.1, 1.0))
 
     def _summed(self, rows: Span, bucket: int) -> NDArray[np.bool_]:
         """Tell which carriers' silences are summed: from the third day on."""
@@ -256,7 +272,11 @@ class SilenceWatch:
             config=self.config_version,
         )
 
-    def _forget(self, rows: Span, now: int) -> None:
+    def _forget(self, rows: slice, now: int) -> None:
+        if now - self._silent_since <= self.forget_seconds:
+            return
         old = np.flatnonzero(now - self.feeds["since"][rows] > self.forget_seconds)
         if old.size:
             self.feeds.remove(old)
+        since = self.feeds["since"][self.feeds.rows()]
+        self._silent_since = int(since.min()) if since.size else now

@@ -98,7 +98,8 @@ class SurgeWatch:
 
     def close(self, now: int, bucket: int, counts: Mapping[str, int]) -> list[SurgeDecision]:
         """Judge, then learn, the hour `bucket` of every series; `now` is when it closed."""
-        self.scan.begin(list(counts), bucket)
+        if counts or not len(self.series):
+            self.scan.begin(list(counts), bucket)
         rows = self.series.sort()
         if not len(self.series):
             return []
@@ -130,9 +131,7 @@ class SurgeWatch:
         closing: Closing | None,
         counts: Mapping[str, int],
     ) -> None:
-        """Fold again what closed elsewhere at a point of the grid: late complaints by bucket,
-        then the hour's.
-        """
+        """Fold again what closed elsewhere: late complaints by bucket, then the hour's."""
         rows = self.journal.behind(now)
         for bucket, more in late:
             mine = self.series.spread(more)[rows]
@@ -150,10 +149,10 @@ class SurgeWatch:
         return verdict if (common == 1).all() else self.scan.judge(look, common)
 
     def _regions(self) -> NDArray[np.int64]:
-        """Return the number of every series' region."""
+        """Return the number of every series' region; a region's series are neighbours."""
         if self._grouped_at != self.series.generation:
             regions = [key.partition(SEPARATOR)[0] for key in self.series.keys(slice(None))]
-            numbers = {region: number for number, region in enumerate(sorted(set(regions)))}
+            numbers = {region: number for number, region in enumerate(dict.fromkeys(regions))}
             self._groups = np.fromiter(map(numbers.__getitem__, regions), np.int64, len(regions))
             self._grouped_at = self.series.generation
         return self._groups
@@ -182,14 +181,18 @@ class SurgeWatch:
             others = ~np.isin(odd, places)
             odd, z = np.append(odd[others], places[anew]), np.append(z[others], z_anew)
         trust = trust_of(z)
-        trust[np.isin(odd, self._accepted(now))] = 1.0
+        if odd.size:
+            trust[np.isin(odd, self._accepted(now))] = 1.0
         return odd, trust
 
     def _notable(self, verdict: Judgement) -> list[int]:
         """Return the series that alarm or whose episode is open, in order."""
+        open_ = self._places(self._open_episodes())
+        if verdict.false_a_month.min() * len(self.series) > self.rate:
+            return sorted(open_)
         false = verdict.false_a_month.min(axis=1) * len(self.series)
         alarm = verdict.ready & (false <= self.rate)
-        return sorted({*np.flatnonzero(alarm).tolist(), *self._places(self._open_episodes())})
+        return sorted({*np.flatnonzero(alarm).tolist(), *open_})
 
     def _open_episodes(self) -> Rows:
         return np.flatnonzero(self.episodes["open"] == 1)
@@ -305,37 +308,39 @@ class SurgeWatch:
 def common_factors(verdict: Judgement, regions: NDArray[np.int64]) -> Floats:
     """Return, for each window, what moves in all regions at once, shape (windows,).
 
-    `regions` numbers every series' region. It is the median of observed / expected over regions,
-    weighted by what was expected, when at least four regions can be compared and it is more than
-    10 % above 1 and beyond its own standard error. One bucket is too little to tell it from: the
-    next window speaks for it.
+    `regions` numbers every series' region; a region's series are neighbours. It is the median of
+    observed / expected over regions, weighted by what was expected, when at least four regions
+    can be compared and it is more than 10 % above 1 and beyond its own standard error. One bucket
+    is too little to tell it from: the next window speaks for it.
     """
     factors = np.ones(verdict.observed.shape[1])
     sums, expectations, group = verdict.observed, verdict.expected, regions
-    if not verdict.ready.all():
-        ready = verdict.ready
+    ready = verdict.ready
+    if not ready.all():
         sums, expectations, group = sums[ready], expectations[ready], regions[ready]
-    names = np.bincount(group)
-    there = names > 0
-    if np.count_nonzero(there) < MIN_REGIONS:
+    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])[: len(group)])
+    if len(starts) < MIN_REGIONS:
         return factors
-    for column in range(len(factors)):
-        observed = np.bincount(group, sums[:, column])[there].astype(float)
-        expected = np.bincount(group, expectations[:, column])[there].astype(float)
-        factor = weighted_median(observed / expected, expected)
-        error = 1.25 / np.sqrt(expected.sum())
-        if factor > 1 + max(COMMON_BEYOND, 2 * error):
-            factors[column] = factor
+    # A row a window, so that sums are added in the order of a single window's.
+    observed = np.ascontiguousarray(np.add.reduceat(sums, starts).T)
+    expected = np.ascontiguousarray(np.add.reduceat(expectations, starts).T)
+    moved = weighted_medians(observed / expected, expected)
+    error = 1.25 / np.sqrt(expected.sum(axis=1))
+    common = moved > 1 + np.maximum(COMMON_BEYOND, 2 * error)
+    factors[common] = moved[common]
     if len(factors) > 1:
         factors[0] = factors[1]
     return factors
 
 
-def weighted_median(values: Floats, weights: Floats) -> float:
-    """Return the smallest value at which half the weight is reached."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+def weighted_medians(values: Floats, weights: Floats) -> Floats:
+    """Return, for each row, the smallest value at which half the weight is reached."""
+    order = np.argsort(values, axis=1, kind="stable")
+    reached = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    place = (reached >= reached[:, -1:] / 2).argmax(axis=1)
+    every = np.arange(len(values))
+    medians: Floats = values[every, order[every, place]]
+    return medians
 
 
 def chance(probability: float) -> str:

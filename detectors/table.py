@@ -361,6 +361,16 @@ class Table:
         self._changed[rows] = False
 
 
+def fold(column: NDArray[Any], rows: Rows | slice, keep: float, values: Floats | float) -> None:
+    """Let a column forget and add values, in place where `rows` allow it."""
+    if isinstance(rows, slice):
+        cells = column[rows]
+        cells *= keep
+        cells += values
+    else:
+        column[rows] = keep * column[rows] + values
+
+
 def _moved(values: NDArray[Any], rows: Rows) -> NDArray[Any]:
     """Return as many rows as there were, the chosen ones first and the others empty."""
     moved = np.zeros_like(values)

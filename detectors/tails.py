@@ -34,5 +34,5 @@ def mid_tail(
 
 def z_of(tail: Floats) -> Floats:
     """Return the normal quantile a tail probability belongs to."""
-    z: Floats = -ndtri(np.clip(tail, _TINY, 1 - 1e-16))
+    z: Floats = -ndtri(np.minimum(np.maximum(tail, _TINY), 1 - 1e-16))
     return z
