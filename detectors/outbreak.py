@@ -303,13 +303,14 @@ class OutbreakScan(base.AnomalyDetector):
     def _sums(self, past: Floats, slot: int, now: Floats, fresh: NDArray[np.bool_]) -> Floats:
         """Return the sums of every window of a column, this bucket included."""
         sums = np.empty((len(now), len(self.windows)))
+        whole = bool(np.logical_and.reduce(fresh))
         for start in range(0, len(now), _BLOCK):
             part = slice(start, start + _BLOCK)
             run = np.empty((len(now[part]), self.windows[-1]))
             run[:, 0] = now[part]
             run[:, 1 : slot + 1] = past[part, :slot][:, ::-1]
             run[:, slot + 1 :] = past[part, slot + 1 :][:, ::-1]
-            if not fresh[part].all():
+            if not whole:
                 run[~fresh[part], 1:] = 0
             np.cumsum(run, axis=1, out=run)
             sums[part] = run[:, self._lengths - 1]

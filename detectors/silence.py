@@ -96,6 +96,8 @@ class SilenceWatch:
         """Rows of the expectation, with the state of the feed beside it."""
         self.feeds.widen(numbers, ["decision_id"])
         self.journal = Journal(self.feeds)
+        self._all_summed_at = -1
+        """Generation of the series at which all were old enough to be summed."""
         self._silent_since = 0
         """No carrier has been silent for longer; it may be later than that for all."""
 
@@ -158,7 +160,7 @@ class SilenceWatch:
         feeds, heard = self.feeds, values > 0
         mean, quiet = known.mean, log_chance_of_none(known.mean, known.dispersion)
         summed = self._summed(rows, bucket)
-        if not np.logical_and.reduce(summed):
+        if summed is not None:
             mean, quiet = np.where(summed, mean, 0.0), np.where(summed, quiet, 0.0)
         scale, any_heard = self._scale(rows), bool(np.logical_or.reduce(heard))
         if any_heard:
@@ -172,21 +174,27 @@ class SilenceWatch:
         return self._too_long(rows, now, bucket, summed, log / scale)
 
     def _too_long(
-        self, rows: Span, now: int, bucket: int, summed: NDArray[np.bool_], log: Floats
+        self, rows: Span, now: int, bucket: int, summed: NDArray[np.bool_] | None, log: Floats
     ) -> tuple[NDArray[np.bool_], Floats | None]:
         """Return which silences of this chance are announced, and how far to trust each zero."""
         limit = math.log(self.max_chance)
         rare = log <= limit
         if np.minimum.reduce(log) > max(SUSPICIOUS, limit):
             return rare, None
-        silent = summed & rare & self.model.ready(rows, bucket)
+        silent = rare & self.model.ready(rows, bucket)
+        if summed is not None:
+            silent &= summed
         silent &= now - self.feeds["since"][rows] >= self.min_silence_seconds
         return silent, np.where(silent, 0.0, np.where(log < SUSPICIOUS, 0.1, 1.0))
 
-    def _summed(self, rows: Span, bucket: int) -> NDArray[np.bool_]:
-        """Tell which carriers' silences are summed: from the third day on."""
+    def _summed(self, rows: Span, bucket: int) -> NDArray[np.bool_] | None:
+        """Tell which carriers' silences are summed: from the third day on (None: all)."""
+        if isinstance(rows, slice) and self._all_summed_at == self.feeds.generation:
+            return None
         age = bucket - self.feeds["first"][rows]
         summed: NDArray[np.bool_] = (age >= LEARNING_DAYS * DAY) & (self.feeds["since"][rows] > 0)
+        if isinstance(rows, slice) and summed.all():
+            self._all_summed_at = self.feeds.generation
         return summed
 
     def _scale(self, rows: Span) -> Floats:

@@ -324,7 +324,11 @@ def common_factors(verdict: Judgement, regions: NDArray[np.int64]) -> Floats:
     # A row a window, so that sums are added in the order of a single window's.
     observed = np.ascontiguousarray(np.add.reduceat(sums, starts).T)
     expected = np.ascontiguousarray(np.add.reduceat(expectations, starts).T)
-    moved = weighted_medians(observed / expected, expected)
+    ratios = observed / expected
+    busy = np.where(ratios > 1 + COMMON_BEYOND, expected, 0.0).sum(axis=1)
+    if (busy < 0.49 * expected.sum(axis=1)).all():
+        return factors  # no median is that large, and none needs to be looked for
+    moved = weighted_medians(ratios, expected)
     error = 1.25 / np.sqrt(expected.sum(axis=1))
     common = moved > 1 + np.maximum(COMMON_BEYOND, 2 * error)
     factors[common] = moved[common]
