@@ -9,9 +9,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
-from detectors.complaints import ISSUE_WORDS, ComplaintsCore
+from detectors.complaints import ComplaintsCore
 from detectors.events import Category
 from detectors.flow import FlowCore
+from detectors.issues import ISSUE_WORDS
 from detectors.parcels import ParcelsCore
 
 Count = Annotated[StrictInt, Field(ge=1)]

@@ -28,6 +28,7 @@ from detectors.base import (
 )
 from detectors.decisions import CareReason, CustomerHighCare, Evidence, decision_id, instant
 from detectors.events import Category, Complaint
+from detectors.issues import ISSUE_WORDS, category_by_subject, category_of_issue
 from detectors.table import Table, pack, unpack
 
 VERSION: Final = 1
@@ -37,29 +38,6 @@ DAY: Final = 86_400
 SEPARATOR: Final = "\x1f"
 _ISSUES: Final = 4096
 """Different issues whose category is kept at hand."""
-
-ISSUE_WORDS: Final[Mapping[str, str]] = {
-    "late": Category.LOGISTICS,
-    "delay": Category.LOGISTICS,
-    "stuck": Category.LOGISTICS,
-    "lost": Category.LOGISTICS,
-    "courier": Category.LOGISTICS,
-    "deliver": Category.LOGISTICS,
-    "parcel": Category.LOGISTICS,
-    "not_received": Category.LOGISTICS,
-    "damage": Category.PRODUCT,
-    "broken": Category.PRODUCT,
-    "defect": Category.PRODUCT,
-    "quality": Category.PRODUCT,
-    "fake": Category.PRODUCT,
-    "wrong_item": Category.PRODUCT,
-    "refund": Category.ORDER,
-    "payment": Category.ORDER,
-    "invoice": Category.ORDER,
-    "price": Category.ORDER,
-    "cancel": Category.ORDER,
-}
-"""Words in an issue that tell its category; the first that occurs wins."""
 
 
 class _Seen(msgspec.Struct, array_like=True, order=True):
@@ -81,36 +59,6 @@ class _Episode(msgspec.Struct, array_like=True):
 class _Memory(msgspec.Struct, array_like=True):
     seen: list[_Seen]
     episodes: list[_Episode]
-
-
-def classify(complaint: Complaint, words: Mapping[str, str] = ISSUE_WORDS) -> Category:
-    """Return the category of a complaint, by rule where it names none.
-
-    In this order: the category given; the first of `words` that its issue contains; logistics if
-    it names a parcel or a carrier; product if it names a supplier; order if it names an order;
-    else service.
-    """
-    if complaint.category is not None:
-        return complaint.category
-    named = category_of_issue(complaint.issue or "", words)
-    return named or _category_by_subject(complaint)
-
-
-def category_of_issue(issue: str, words: Mapping[str, str] = ISSUE_WORDS) -> Category | None:
-    """Return the category of the first of `words` that an issue contains."""
-    plain = issue.lower().replace(" ", "_").replace("-", "_")
-    for word, category in words.items():
-        if word in plain:
-            return Category(category)
-    return None
-
-
-def _category_by_subject(complaint: Complaint) -> Category:
-    if complaint.parcel_id or complaint.carrier:
-        return Category.LOGISTICS
-    if complaint.supplier_id:
-        return Category.PRODUCT
-    return Category.ORDER if complaint.order_id else Category.SERVICE
 
 
 class ComplaintsCore:
@@ -298,7 +246,7 @@ class ComplaintsCore:
         if complaint.category is not None:
             return complaint.category
         named = self._category_of_issue(complaint.issue or "")
-        return named or _category_by_subject(complaint)
+        return named or category_by_subject(complaint)
 
     def _recall(self, row: int) -> _Memory:
         text = self._customers.text("memory")[row] if row >= 0 else None

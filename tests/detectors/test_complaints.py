@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from detectors.base import Batch, Counts, Output
-from detectors.complaints import ComplaintsCore, classify
+from detectors.complaints import ComplaintsCore
 from detectors.decisions import CustomerHighCare
 from detectors.events import Category, Complaint
+from detectors.issues import classify
 from tests.detectors.contract import (
     CORE_CHECKS,
     Case,

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from detectors.common import weighted_medians
 from detectors.decisions import SurgeClosed, SurgeOpened, SurgeUpdated
 from detectors.outbreak import OutbreakScan
-from detectors.surges import SurgeDecision, SurgeWatch, chance, weighted_medians
+from detectors.surges import SurgeDecision, SurgeWatch, chance
 from tests.detectors.worlds import HOUR, day_shape
 
 REGIONS = [f"R{n}" for n in range(8)]
