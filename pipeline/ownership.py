@@ -7,7 +7,7 @@ there.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from time import monotonic, time
 from typing import Final
 
@@ -17,7 +17,8 @@ import structlog
 from configs.load import Config
 from pipeline import metrics
 from pipeline.clock import Gossip, IdleClock, Notice, Tick
-from pipeline.records import DeadLetter, RawRecord
+from pipeline.record_columns import RawRecord, RecordColumns
+from pipeline.records import DeadLetter
 from pipeline.settings import Clock, Settings
 from pipeline.statelog import StateLog
 from pipeline.stops import CoreBroken, WorkerFailure
@@ -64,7 +65,7 @@ class Owned:
         with metrics.RECOVERY_SECONDS.time():
             self.log.open(self.task)
 
-    async def chunk(self, source: Input, records: Sequence[RawRecord]) -> None:
+    async def chunk(self, source: Input, records: RecordColumns) -> None:
         """Absorb what was fetched and commit what follows from it."""
         async with self._usable():
             if source is Input.NOTICES:
@@ -102,7 +103,7 @@ class Owned:
             self._clock.hear(clock, at)
             self._gossip.hear(clock)
 
-    async def _absorb(self, source: Input, records: Sequence[RawRecord]) -> None:
+    async def _absorb(self, source: Input, records: RecordColumns) -> None:
         before = self.task.offsets[source]
         try:
             with metrics.CHUNK_SECONDS.labels(source).time():
@@ -112,7 +113,7 @@ class Owned:
             return
         await self._commit(outcome, moved=self.task.offsets[source] != before)
 
-    async def _isolate(self, source: Input, records: Sequence[RawRecord], error: Exception) -> None:
+    async def _isolate(self, source: Input, records: RecordColumns, error: Exception) -> None:
         """Find the records that break a core by halving, and set them aside as dead letters.
 
         Where a chunk is cut does not show in state or decisions, so halves are as good as the
@@ -120,7 +121,7 @@ class Owned:
         """
         _log.error("a core failed", partition=self.partition, input=str(source), exc_info=error)
         failures = 0
-        halves = [list(records)]
+        halves = [records]
         while halves:
             half = halves.pop()
             await self._reload()
@@ -189,16 +190,16 @@ class _Exclusive:
         self._owned.lock.release()
 
 
-def parts(records: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:
+def parts(records: RecordColumns) -> Iterator[RecordColumns]:
     """Cut a chunk where it would be more than `MAX_CHUNK_BYTES`."""
     begin = size = 0
-    for place, record in enumerate(records):
-        length = len(record.value or b"")
+    for place, value in enumerate(records.values):
+        length = len(value or b"")
         if size + length > MAX_CHUNK_BYTES and place > begin:
             yield records[begin:place]
             begin, size = place, 0
         size += length
-    yield records[begin:]
+    yield records[begin:] if begin else records
 
 
 def count(outcome: Outcome) -> None:

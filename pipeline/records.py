@@ -36,20 +36,10 @@ from pipeline.limits import (
     scan,
     utf8,
 )
+from pipeline.record_columns import RawRecord as RawRecord  # noqa: PLC0414 - part of this module
 
 Event = TypeVar("Event")
 Wire = TypeVar("Wire", TrackingEvent, Complaint)
-
-
-class RawRecord(NamedTuple):
-    """A record as the log has it."""
-
-    key: bytes | None
-    value: bytes | None
-    offset: int
-    timestamp_ms: int
-    """Milliseconds since the epoch; 0 or less where the log has none."""
-    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class DeadLetter(NamedTuple):

@@ -1,6 +1,6 @@
 """A Faust transport that hands over what was fetched in chunks, and time when nothing was.
 
-One message a fetched partition instead of one a record; its value is a tuple of `RawRecord` or a
+One message a fetched partition instead of one a record; its value is `RecordColumns` or a
 `Tick`. What differs from the aiokafka driver it subclasses:
 
 - Positions are set by the owner of the state (`place`), never by the group's offsets; a partition
@@ -14,7 +14,7 @@ One message a fetched partition instead of one a record; its value is a tuple of
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from faust.types.tuples import ConsumerMessage
 
 from pipeline.clock import Tick
 from pipeline.consumer_thread import ConsumerThread, Offsets
-from pipeline.records import RawRecord
+from pipeline.record_columns import RecordColumns
 from pipeline.stops import SourceGap
 
 SCHEME: Final = "forewarn"
@@ -42,8 +42,6 @@ IN_FLIGHT: Final = 2
 _FETCH_SECONDS: Final = 0.5
 _HELD_SECONDS: Final = 0.02
 """Shorter fetches while full partitions wait for room, or they would starve."""
-
-Chunk = tuple[RawRecord, ...]
 
 
 class Consumer(driver.Consumer):
@@ -206,7 +204,7 @@ class Consumer(driver.Consumer):
             return False
         return at - max(self._data_at[tp], self._tick_at[tp]) >= self.app.tick_seconds
 
-    def _message(self, tp: TP, offset: int, value: Chunk | Tick) -> ConsumerMessage:
+    def _message(self, tp: TP, offset: int, value: RecordColumns | Tick) -> ConsumerMessage:
         carried: Any = value  # Faust says bytes and hands it to the schema as it is
         message = ConsumerMessage(
             tp.topic, tp.partition, offset, 0.0, 0, None, None, carried, None, 0, 0, tp,
@@ -249,5 +247,12 @@ def register() -> None:
     TRANSPORTS.aliases[SCHEME] = f"{__name__}:{Transport.__name__}"
 
 
-def _chunk(records: Iterable[Any]) -> Chunk:
-    return tuple(RawRecord(r.key, r.value, r.offset, r.timestamp, r.headers) for r in records)
+def _chunk(records: Sequence[Any]) -> RecordColumns:
+    headers = [record.headers for record in records]
+    return RecordColumns(
+        [record.key for record in records],
+        [record.value for record in records],
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        headers if any(headers) else None,
+    )

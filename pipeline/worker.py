@@ -29,6 +29,7 @@ from pipeline.clock import Tick
 from pipeline.health import HealthServer, Progress, now
 from pipeline.ownership import Owned
 from pipeline.positions import together, where_to_start
+from pipeline.record_columns import RecordColumns
 from pipeline.settings import Settings
 from pipeline.stops import WorkerFailure, WrongTopics
 from pipeline.task import Input
@@ -247,7 +248,7 @@ class Worker:
 
         return agent
 
-    async def _process(self, source: Input, tp: TP, value: transport.Chunk | Tick) -> None:
+    async def _process(self, source: Input, tp: TP, value: RecordColumns | Tick) -> None:
         owned = self._owned.get(tp.partition)
         if owned is None:  # revoked while it waited in the stream
             return
@@ -256,7 +257,7 @@ class Worker:
             return
         self._progress.lagging(source, tp.partition, len(value), now())
         await owned.chunk(source, value)
-        offset = value[-1].offset
+        offset = value.offsets[-1]
         self._consumer.reached(tp, offset)
         lag = self._consumer.lag_records(tp, offset)
         self._progress.moved(source, tp.partition, lag, now())
