@@ -13,6 +13,8 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from pipeline.column_fetcher import fetch_columns
+
 Offsets = Mapping[TP, int]
 
 
@@ -39,6 +41,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             heartbeat_interval_ms=_ms(conf.broker_heartbeat_interval),
             isolation_level="read_committed",
         )
+
+    async def on_start(self) -> None:
+        """Start the consumer; what it fetches are columns."""
+        await super().on_start()
+        fetch_columns(self._ensure_consumer())
 
     async def place(self, offsets: Offsets) -> list[TP]:
         """Set what is read next; return the partitions that are still assigned."""

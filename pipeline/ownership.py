@@ -192,6 +192,9 @@ class _Exclusive:
 
 def parts(records: RecordColumns) -> Iterator[RecordColumns]:
     """Cut a chunk where it would be more than `MAX_CHUNK_BYTES`."""
+    if sum(map(len, filter(None, records.values))) <= MAX_CHUNK_BYTES:
+        yield records
+        return
     begin = size = 0
     for place, value in enumerate(records.values):
         length = len(value or b"")
@@ -199,7 +202,7 @@ def parts(records: RecordColumns) -> Iterator[RecordColumns]:
             yield records[begin:place]
             begin, size = place, 0
         size += length
-    yield records[begin:] if begin else records
+    yield records[begin:]
 
 
 def count(outcome: Outcome) -> None:

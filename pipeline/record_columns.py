@@ -65,6 +65,20 @@ class RecordColumns(Sequence[RawRecord]):
         keys, values, offsets, timestamps_ms, headers = columns
         return cls(keys, values, offsets, timestamps_ms, headers if any(headers) else None)
 
+    @classmethod
+    def joined(cls, parts: "Sequence[RecordColumns]") -> "RecordColumns":
+        """Return parts one after the other; a single one is returned as it is."""
+        if len(parts) == 1:
+            return parts[0]
+        with_headers = any(part.headers is not None for part in parts)
+        return cls(
+            [key for part in parts for key in part.keys],
+            [value for part in parts for value in part.values],
+            [offset for part in parts for offset in part.offsets],
+            [stamp for part in parts for stamp in part.timestamps_ms],
+            [each for part in parts for each in _headers(part)] if with_headers else None,
+        )
+
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self.offsets)
@@ -107,3 +121,7 @@ class RecordColumns(Sequence[RawRecord]):
         if not self.offsets:
             return "RecordColumns()"
         return f"RecordColumns({len(self)} records, offsets {self.offsets[0]}..{self.offsets[-1]})"
+
+
+def _headers(columns: RecordColumns) -> Sequence[Headers]:
+    return [()] * len(columns) if columns.headers is None else columns.headers

@@ -14,7 +14,7 @@ One message a fetched partition instead of one a record; its value is `RecordCol
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import Any, Final
 
@@ -123,7 +123,7 @@ class Consumer(driver.Consumer):
             if self._stale(tp, generation):
                 return
             self._data_at[tp] = monotonic()
-            yield tp, self._message(tp, records[-1].offset, _chunk(records))
+            yield tp, self._message(tp, records.offsets[-1], records)
         for tp, tick in (await self._due_ticks()).items():
             if self._stale(tp, generation):
                 return
@@ -171,10 +171,10 @@ class Consumer(driver.Consumer):
         except TimeoutError:
             return
 
-    async def _fetch(self, wanted: set[TP], *, held: bool) -> Mapping[TP, list[Any]]:
+    async def _fetch(self, wanted: set[TP], *, held: bool) -> Mapping[TP, RecordColumns]:
         generation = self.app.consumer_generation_id
         try:
-            return await self._getmany(wanted, _HELD_SECONDS if held else _FETCH_SECONDS)
+            fetched: Any = await self._getmany(wanted, _HELD_SECONDS if held else _FETCH_SECONDS)
         except NoOffsetForPartitionError:  # assigned anew while we waited, not placed yet
             return {}
         except OffsetOutOfRangeError as error:
@@ -184,6 +184,7 @@ class Consumer(driver.Consumer):
                 f"records were deleted before they were read: {error}; lengthen the topic's "
                 "retention, and start with on_gap: skip to go on without them"
             ) from error
+        return dict(fetched)  # columns: Faust knows of records only
 
     async def _due_ticks(self) -> dict[TP, Tick]:
         at = monotonic()
@@ -245,14 +246,3 @@ class App(faust.App):
 def register() -> None:
     """Make `forewarn://host:port` a broker URL that Faust knows."""
     TRANSPORTS.aliases[SCHEME] = f"{__name__}:{Transport.__name__}"
-
-
-def _chunk(records: Sequence[Any]) -> RecordColumns:
-    headers = [record.headers for record in records]
-    return RecordColumns(
-        [record.key for record in records],
-        [record.value for record in records],
-        [record.offset for record in records],
-        [record.timestamp for record in records],
-        headers if any(headers) else None,
-    )
