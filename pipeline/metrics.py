@@ -40,6 +40,18 @@ RECOVERY_SECONDS: Final = Histogram(
     buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
     registry=REGISTRY,
 )
+RECOVERY_SHARE: Final = Gauge(
+    "forewarn_recovery_share_ratio",
+    "How far the last recovery of a partition is: reading the state topic, loading what was read.",
+    ["partition", "stage"],
+    registry=REGISTRY,
+)
+RECOVERY_READ_BYTES: Final = Gauge(
+    "forewarn_recovery_read_bytes",
+    "Bytes of the state topic read by the last recovery of a partition.",
+    ["partition"],
+    registry=REGISTRY,
+)
 ASSIGNED_PARTITIONS: Final = Gauge(
     "forewarn_assigned_partitions", "Partitions this worker has.", registry=REGISTRY
 )

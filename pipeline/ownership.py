@@ -166,7 +166,7 @@ class Owned:
         if records:
             metrics.EVENTS.labels(source).inc(records)
             metrics.STATE_ROWS.labels(label).set(self.task.rows())
-            metrics.STATE_PAGE_COUNT.labels(label).set(self.log.page_count)
+            metrics.STATE_PAGE_COUNT.labels(label).set(self.log.ring.pages)
         if source in CLOCKED:
             metrics.CLOCK_TIMESTAMP_SECONDS.labels(label, source).set(self.task.clock(source))
 

@@ -2,42 +2,39 @@
 
 Chunk n of a task writes one record, key `K/slot` with slot = n mod K: the page `slot` of K in
 full and what chunk n changed. Compaction keeps the last record of each key, so the log holds
-every page once and every change since. K is a power of two and follows the rows. When it
-doubles, page p of K is the union of pages p and p + K of 2 K, so the old ring stays valid while
-the new one fills; when that is complete, the old keys are tombstoned.
+every page once and every change since. K is a power of two and follows the state, up and down
+(pipeline.page_count). Page p of K is the union of the pages p, p + K, p + 2 K, … of a multiple of
+K, so the old ring stays valid while a new one fills; when that is complete, the old keys are
+tombstoned. K changes only then: a ring that was left incomplete, and came back to, would have
+overwritten records that its predecessor still needs.
 
 Recovery takes the last record of every key, walks back from the latest n without a gap until the
 pages it met cover every hash (or n = 1), and applies them in order: page first, then changes.
 Nothing here knows of Kafka.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
-
-import msgspec
-import zstandard
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from detectors.base import StateError
-from pipeline.stops import BrokenRing, StateTooLarge
+from pipeline.page_count import FIRST_PAGES, LEAST_PAGE_BYTES, PageCount
+from pipeline.ring_records import (
+    PART_BYTES,
+    Record,
+    decode,
+    encode,
+    key_of,
+    pages_and_part,
+    part_key,
+)
+from pipeline.stops import BrokenRing
 from pipeline.task import Input
-
-FORMAT: Final = 1
-FIRST_PAGES: Final = 8
-ROWS_PER_PAGE: Final = 2048
-"""About as many rows as a full chunk changes, so that the log is about twice the state."""
-MAX_PAGES: Final = 1 << 20
-MAX_VALUE_BYTES: Final = 8 * 1024 * 1024
-"""Largest compressed state record; the state topic takes twice that."""
 
 
 class State(Protocol):
     """What the ring needs of a task."""
 
     offsets: dict[Input, int]
-
-    def rows(self) -> int:
-        """Return the number of rows."""
-        ...
 
     def dump(self, page: int, pages: int) -> list[bytes]:
         """Return one page of each core."""
@@ -56,24 +53,18 @@ class State(Protocol):
         ...
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True):
-    """One chunk's record in the state topic."""
-
-    format: int
-    n: int
-    pages: int
-    offsets: dict[str, int]
-    page: list[bytes]
-    changes: list[bytes]
-
-
 class Write(NamedTuple):
-    """What the next chunk writes to the state topic."""
+    """What the next chunk writes to the state topic, in one transaction."""
 
     n: int
-    key: bytes
-    value: bytes
+    values: list[tuple[bytes, bytes]]
+    """Key and value; one, or the parts of a large record."""
     tombstones: list[bytes]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all values."""
+        return sum(len(value) for _, value in self.values)
 
 
 class Ring:
@@ -82,19 +73,19 @@ class Ring:
     Parameters
     ----------
     pages
-        K of a new ring, a power of two.
-    rows_per_page
-        K doubles while there are more rows than K times this.
-    max_value_bytes
-        Largest compressed record.
+        Least K, and that of a new ring; a power of two.
+    least_page_bytes
+        Pages are not made smaller than this.
+    part_bytes
+        Largest value in the log.
     """
 
     def __init__(
         self,
         *,
         pages: int = FIRST_PAGES,
-        rows_per_page: int = ROWS_PER_PAGE,
-        max_value_bytes: int = MAX_VALUE_BYTES,
+        least_page_bytes: int = LEAST_PAGE_BYTES,
+        part_bytes: int = PART_BYTES,
     ) -> None:
         self.n = 0
         self.pages = pages
@@ -102,9 +93,10 @@ class Ring:
         """First n of the present K."""
         self.older: set[int] = set()
         """Page counts whose keys are still in the log."""
-        self._rows_per_page = rows_per_page
-        self._max_value_bytes = max_value_bytes
-        self._compress = zstandard.ZstdCompressor(level=1).compress
+        self._count = PageCount(pages, least_page_bytes)
+        self._part_bytes = part_bytes
+        self._parts: dict[bytes, int] = {}
+        """Of the records that have more than one."""
 
     @property
     def complete(self) -> bool:
@@ -112,71 +104,81 @@ class Ring:
         return self.n - self.began + 1 >= self.pages
 
     def write(self, state: State) -> Write:
-        """Return the record of the next chunk, which the ring then counts as written.
-
-        Raises `StateTooLarge` when a record does not fit whatever the number of pages.
-        """
+        """Return the record of the next chunk, which the ring then counts as written."""
+        self._follow()
         self.n += 1
-        self._follow(state.rows())
-        changes = state.changes()
-        value = self._encode(state, changes)
-        while len(value) > self._max_value_bytes:
-            if sum(map(len, changes)) > self._max_value_bytes or self.pages >= MAX_PAGES:
-                raise StateTooLarge(
-                    f"chunk {self.n} needs a state record of {len(value)} bytes, allowed are "
-                    f"{self._max_value_bytes}: lower kafka.max_poll_records"
-                )
-            self._grow()
-            value = self._encode(state, changes)
-        return Write(self.n, key_of(self.n, self.pages), value, self._tombstones())
+        page, changes = state.dump(self.n % self.pages, self.pages), state.changes()
+        self._count.note(self.pages, sum(map(len, page)), sum(map(len, changes)))
+        offsets = {str(name): offset for name, offset in state.offsets.items()}
+        record = Record(self.n, self.pages, offsets, page, changes)
+        values = encode(record, self._part_bytes)
+        return Write(self.n, values, self._tombstones(len(values)))
 
-    def recover(self, latest: Mapping[bytes, bytes], state: State) -> None:
-        """Load a fresh state from the last record of every key and stand where it stood.
+    def recover(
+        self,
+        latest: Mapping[bytes, bytes],
+        state: State,
+        loaded: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> None:
+        """Load a fresh state from the last value of every key and stand where it stood.
 
-        Raises `BrokenRing` for records that do not make a whole state.
+        `loaded` is told how many records have been loaded, of how many. Raises `BrokenRing` for
+        records that do not make a whole state.
         """
-        records = usable([_decode(key, value) for key, value in latest.items()])
+        records = usable(decode(latest))
         if not records:
             return
         try:
-            for record in records:
+            for done, record in enumerate(records):
                 state.load(record.n % record.pages, record.pages, record.page)
                 state.apply(record.changes)
+                loaded(done + 1, len(records))
         except StateError as error:
             raise BrokenRing(f"the state was written by another version: {error}") from error
+        state.offsets.update({Input(name): offset for name, offset in records[-1].offsets.items()})
+        self._stand(records, latest)
+
+    def _stand(self, records: Sequence[Record], latest: Iterable[bytes]) -> None:
         last = records[-1]
-        state.offsets.update({Input(name): offset for name, offset in last.offsets.items()})
         self.n, self.pages = last.n, last.pages
         self.began = min(record.n for record in records if record.pages == last.pages)
-        self.older = {int(key.split(b"/")[0]) for key in latest} - {last.pages}
+        for record in records:
+            self._note(record)
+        for key in latest:
+            pages, part = pages_and_part(key)
+            if pages != last.pages:
+                self.older.add(pages)
+            if part:
+                whole = key.rpartition(b"/")[0]
+                self._parts[whole] = max(self._parts.get(whole, 1), part + 1)
 
-    def _follow(self, rows: int) -> None:
-        while rows > self.pages * self._rows_per_page and self.pages < MAX_PAGES:
-            self._grow()
+    def _note(self, record: Record) -> None:
+        page, changes = sum(map(len, record.page)), sum(map(len, record.changes))
+        self._count.note(record.pages, page, changes)
 
-    def _grow(self) -> None:
-        if self.n > self.began:
+    def _follow(self) -> None:
+        wanted = self._count.wanted(self.pages) if self.complete else self.pages
+        if wanted != self.pages:
             self.older.add(self.pages)
-        self.pages *= 2
-        self.began = self.n
+            self.pages = wanted
+            self.began = self.n + 1
 
-    def _encode(self, state: State, changes: list[bytes]) -> bytes:
-        offsets = {str(name): offset for name, offset in state.offsets.items()}
-        page = state.dump(self.n % self.pages, self.pages)
-        record = Record(FORMAT, self.n, self.pages, offsets, page, changes)
-        return self._compress(_ENCODE(record))
+    def _tombstones(self, parts: int) -> list[bytes]:
+        """Return the keys that nothing needs any more."""
+        key = key_of(self.n, self.pages)
+        gone = self._leave(key, parts)
+        if parts > 1:
+            self._parts[key] = parts
+        if self.complete:
+            for pages in sorted(self.older):
+                for slot in range(pages):
+                    gone += self._leave(b"%d/%d" % (pages, slot), 0)
+            self.older.clear()
+        return gone
 
-    def _tombstones(self) -> list[bytes]:
-        if not self.complete or not self.older:
-            return []
-        keys = [b"%d/%d" % (pages, slot) for pages in sorted(self.older) for slot in range(pages)]
-        self.older.clear()
-        return keys
-
-
-def key_of(n: int, pages: int) -> bytes:
-    """Return the key of chunk n."""
-    return b"%d/%d" % (pages, n % pages)
+    def _leave(self, key: bytes, first: int) -> list[bytes]:
+        """Forget the parts of a record from `first` on; return their keys."""
+        return [part_key(key, part) for part in range(first, self._parts.pop(key, 1))]
 
 
 def usable(records: Iterable[Record]) -> list[Record]:
@@ -197,19 +199,3 @@ def usable(records: Iterable[Record]) -> list[Record]:
     if missing and used[-1].n != 1:
         raise BrokenRing(f"chunk {used[-1].n - 1} is missing before chunk {used[-1].n}")
     return used[::-1]
-
-
-_ENCODE: Final = msgspec.msgpack.encode
-_DECODE: Final = msgspec.msgpack.Decoder(Record).decode
-
-
-def _decode(key: bytes, value: bytes) -> Record:
-    try:
-        record = _DECODE(zstandard.ZstdDecompressor().decompress(value))
-    except (zstandard.ZstdError, msgspec.DecodeError) as error:
-        raise BrokenRing(f"state record {key!r} cannot be read: {error}") from error
-    if record.format != FORMAT:
-        raise BrokenRing(f"state record {key!r} has format {record.format}, known is {FORMAT}")
-    if key != key_of(record.n, record.pages):
-        raise BrokenRing(f"state record {key!r} holds chunk {record.n} of {record.pages} pages")
-    return record

@@ -14,20 +14,29 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 
 from detectors.base import Counts
+from pipeline import metrics
 from pipeline.broker_errors import FENCED, UNREACHABLE, cause_of
 from pipeline.clock import Notice
 from pipeline.letters import headers_of
-from pipeline.ring import MAX_VALUE_BYTES, Ring, State, Write
+from pipeline.record_columns import Headers
+from pipeline.recovery import Recovery
+from pipeline.ring import Ring, State, Write
 from pipeline.settings import Kafka
-from pipeline.stops import BrokenRing, BrokerUnavailable, Fenced, WorkerFailure
+from pipeline.state_reader import read_latest
+from pipeline.stops import BrokerUnavailable, Fenced, WorkerFailure
 from pipeline.task import Input, Outcome
 
-MAX_MESSAGE_BYTES: Final = 2 * MAX_VALUE_BYTES
-_READ_SECONDS: Final = 60.0
-"""Longest silence of the broker while state is read."""
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""What the state topic must take: no more than any topic does by default."""
+_MAX_LETTER_BYTES: Final = 16 * 1024 * 1024
+"""A dead letter is as large as the record it is about."""
+QUEUE_MESSAGES: Final = 100_000
+QUEUE_KILOBYTES: Final = 64 * 1024
+"""Largest part of a transaction that waits for the broker in memory."""
+_FULL_SECONDS: Final = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +54,6 @@ class StateLog:
     def __init__(self, kafka: Kafka, partition: int) -> None:
         self.partition = partition
         self.ring = Ring()
-        self.page_count = self.ring.pages
         self._kafka = kafka
         self._topic = kafka.topic("state")
         self._producer: Producer | None = None
@@ -61,9 +69,9 @@ class StateLog:
 
     def reload(self, state: State) -> None:
         """Load what is committed into a fresh state and let the ring stand there."""
+        recovery = Recovery(self.partition)
         self.ring = Ring()
-        self.ring.recover(self._latest(), state)
-        self.page_count = self.ring.pages
+        self.ring.recover(self._latest(recovery), state, recovery.loaded)
 
     def commit(
         self,
@@ -74,11 +82,11 @@ class StateLog:
     ) -> None:
         """Write one chunk and what follows from it; `sources` names the topic of each input.
 
-        Raises `Fenced`, `StateTooLarge` or `BrokerUnavailable`; the task must not be used then.
+        Raises `Fenced` or `BrokerUnavailable`; the task must not be used then.
         """
         producer = self._owned()
         write = self.ring.write(state)
-        self.page_count = self.ring.pages
+        metrics.STATE_RECORD_BYTES.observe(write.size_bytes)
         try:
             producer.begin_transaction()
             self._produce_state(producer, write)
@@ -106,17 +114,19 @@ class StateLog:
                 "client.id": f"{self._kafka.group}-task-{self.partition}",
                 "transactional.id": f"{self._kafka.group}-task-{self.partition}",
                 "transaction.timeout.ms": _ms(self._kafka.transaction_timeout_seconds),
-                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "message.max.bytes": _MAX_LETTER_BYTES,
                 "linger.ms": 0,
-                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.messages": QUEUE_MESSAGES,
+                "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
             },
             logger=_log,
         )
 
     def _produce_state(self, producer: Producer, write: Write) -> None:
-        producer.produce(self._topic, write.value, write.key, partition=self.partition)
+        for key, value in write.values:
+            self._produce(producer, self._topic, self.partition, key, value)
         for key in write.tombstones:
-            producer.produce(self._topic, None, key, partition=self.partition)
+            self._produce(producer, self._topic, self.partition, key, None)
 
     def _produce_outcome(
         self, producer: Producer, outcome: Outcome, sources: dict[Input, str]
@@ -124,80 +134,53 @@ class StateLog:
         decisions = self._kafka.topic("decisions")
         for decision in outcome.decisions:
             key = decision.subject.encode()
-            producer.produce(decisions, _json(decision), key, partition=self.partition)
+            self._produce(producer, decisions, self.partition, key, _json(decision))
         self._produce_counts(producer, outcome.counts)
         letters = self._kafka.topic("dead-letters")
         for source, letter in outcome.dead:
-            producer.produce(
-                letters,
-                letter.record.value,
-                letter.record.key,
-                partition=self.partition,
-                headers=list(headers_of(letter, sources[source], self.partition)),
-            )
+            headers = list(headers_of(letter, sources[source], self.partition))
+            record = letter.record
+            self._produce(producer, letters, self.partition, record.key, record.value, headers)
 
     def _produce_counts(self, producer: Producer, counts: Iterable[tuple[int, Counts]]) -> None:
         topic = self._kafka.topic("counts")
         for partition, record in counts:
-            producer.produce(topic, _json(record), record.source.encode(), partition=partition)
+            self._produce(producer, topic, partition, record.source.encode(), _json(record))
 
     def _produce_notice(self, producer: Producer, notice: Notice) -> None:
         topic, value = self._kafka.topic("notices"), _json(notice)
         for partition in range(self._kafka.partitions):
-            producer.produce(topic, value, b"clock", partition=partition)
+            self._produce(producer, topic, partition, b"clock", value)
 
-    def _latest(self) -> dict[bytes, bytes]:
-        """Read the state partition to its end; the last value of each key, tombstones removed."""
-        reader = self._new_reader()
-        latest: dict[bytes, bytes] = {}
+    def _produce(
+        self,
+        producer: Producer,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> None:
+        """Queue a record; while the queue is full, wait for the broker to take some."""
+        until = time.monotonic() + self._kafka.transaction_timeout_seconds
+        while True:
+            try:
+                producer.produce(topic, value, key, partition=partition, headers=list(headers))
+            except BufferError as error:
+                if time.monotonic() > until:
+                    raise BrokerUnavailable(
+                        f"partition {self.partition}: the broker took nothing for "
+                        f"{self._kafka.transaction_timeout_seconds:.0f} s"
+                    ) from error
+                producer.poll(_FULL_SECONDS)
+            else:
+                return
+
+    def _latest(self, recovery: Recovery) -> dict[bytes, bytes]:
         try:
-            reader.assign([TopicPartition(self._topic, self.partition, 0)])
-            heard = time.monotonic()
-            while True:
-                message = reader.poll(1.0)
-                if message is None:
-                    if time.monotonic() - heard > _READ_SECONDS:
-                        raise BrokerUnavailable(
-                            f"{self._topic}: no answer for {_READ_SECONDS:.0f} s"
-                        )
-                    continue
-                if self._is_end(message.error()):
-                    return latest
-                heard = time.monotonic()
-                key, value = message.key(), message.value()
-                if key is None:
-                    raise BrokenRing(f"{self._topic}/{self.partition}: a record has no key")
-                if value is None:
-                    latest.pop(key, None)
-                else:
-                    latest[key] = value
-        finally:
-            reader.close()
-
-    def _is_end(self, error: KafkaError | None) -> bool:
-        if error is None:
-            return False
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-            return True
-        raise self._failure(f"{self._topic} cannot be read", KafkaException(error))
-
-    def _new_reader(self) -> Consumer:
-        return Consumer(
-            {
-                "bootstrap.servers": self._kafka.brokers,
-                "client.id": f"{self._kafka.group}-recovery-{self.partition}",
-                "group.id": f"{self._kafka.group}-recovery",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 50,
-                "fetch.max.bytes": 4 * MAX_MESSAGE_BYTES,
-                "max.partition.fetch.bytes": MAX_MESSAGE_BYTES,
-                "message.max.bytes": MAX_MESSAGE_BYTES,
-            },
-            logger=_log,
-        )
+            return read_latest(self._kafka, self.partition, recovery)
+        except KafkaException as error:
+            raise self._failure(f"{self._topic} cannot be read", error) from error
 
     def _retried(self, what: str, call: Any) -> None:
         """Call until it succeeds, for as long as a transaction may take."""

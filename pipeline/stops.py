@@ -4,7 +4,6 @@
     ├── Fenced              3   another worker has the partition: start again
     ├── BrokenRing          4   the state log cannot be trusted; never an empty start
     ├── SourceGap           5   records were deleted before they were read
-    ├── StateTooLarge       6   a state record would not fit into its topic
     ├── WrongTopics         7   topics are missing or unfit
     ├── CoreBroken          8   a core fails on more than single records
     └── BrokerUnavailable   9   the broker does not answer: start again
@@ -37,12 +36,6 @@ class SourceGap(WorkerFailure):
     """Records between the state and the topic are gone."""
 
     exit_code = 5
-
-
-class StateTooLarge(WorkerFailure):
-    """A state record would be larger than the topic takes."""
-
-    exit_code = 6
 
 
 class WrongTopics(WorkerFailure):

@@ -1,20 +1,22 @@
-"""The state ring: any history, any growth and whatever compaction leaves gives the state back."""
+"""The state ring: any history, growth or shrinking, and what compaction leaves, give it back."""
 
 import hashlib
 import zlib
 from collections.abc import Sequence
 
+import cramjam
 import msgspec
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ring import FORMAT, Record, Ring, key_of, usable
-from pipeline.stops import BrokenRing, StateTooLarge
+from pipeline.ring import Ring, usable
+from pipeline.ring_records import FORMAT, Part, Record, decode, encode, key_of, pages_and_part
+from pipeline.stops import BrokenRing
 from pipeline.task import Input
 
-ROWS_PER_PAGE = 4
+PAGE_BYTES = 20
+PART_BYTES = 150
 
 
 class Plain:
@@ -31,9 +33,6 @@ class Plain:
         else:
             self.data[key] = value
         self._changed[key] = value
-
-    def rows(self) -> int:
-        return len(self.data)
 
     def dump(self, page: int, pages: int) -> list[bytes]:
         inside = {k: v for k, v in self.data.items() if _page(k, pages) == page}
@@ -58,7 +57,7 @@ def _page(key: str, pages: int) -> int:
 
 
 def _ring() -> Ring:
-    return Ring(pages=2, rows_per_page=ROWS_PER_PAGE)
+    return Ring(pages=2, least_page_bytes=PAGE_BYTES, part_bytes=PART_BYTES)
 
 
 class Log:
@@ -69,7 +68,7 @@ class Log:
 
     def append(self, ring: Ring, state: Plain) -> None:
         write = ring.write(state)
-        self.all.append((write.key, write.value))
+        self.all += write.values
         self.all += [(key, None) for key in write.tombstones]
 
     def latest(self, keep: list[bool]) -> dict[bytes, bytes]:
@@ -86,28 +85,35 @@ class Log:
         return found
 
 
+_ROW = st.tuples(st.integers(0, 60).map(str), st.none() | st.binary(max_size=3))
+_SALE = st.just([(str(number), None) for number in range(61)])
+_FLOOD = st.binary(min_size=60, max_size=90).map(
+    lambda seed: [
+        (str(n), hashlib.sha256(seed + b"%d" % n).digest()) for n in range(seed[0] % 60 + 1)
+    ]
+)
 _CHANGES = st.lists(
-    st.lists(
-        st.tuples(st.integers(0, 60).map(str), st.none() | st.binary(max_size=3)), max_size=12
-    ),
+    st.lists(_ROW, max_size=12) | st.lists(_ROW, max_size=2) | _SALE | _FLOOD,
     min_size=1,
     max_size=80,
 )
 
 
-@given(_CHANGES, st.lists(st.booleans(), min_size=1, max_size=7), st.integers(0, 79))
+@given(_CHANGES, st.lists(st.booleans(), min_size=1, max_size=7), st.sets(st.integers(0, 79)))
 def test_recovers_what_was_written(
-    history: list[list[tuple[str, bytes | None]]], keep: list[bool], crash: int
+    history: list[list[tuple[str, bytes | None]]], keep: list[bool], crashes: set[int]
 ) -> None:
-    """Whatever the history, a recovery in its middle and compaction, the state comes back."""
+    """Whatever comes and goes, however often it is recovered and compacted: the state is back."""
     state, ring, log = Plain(), _ring(), Log()
     for n, changes in enumerate(history):
-        if n == crash:
+        if n in crashes:
             state, ring = _recovered(log, keep)
         for key, value in changes:
             state.put(key, value)
         state.offsets[Input.TRACKING] = n
         log.append(ring, state)
+        if n % 5 == 0:
+            assert _recovered(log, keep)[0].data == state.data
     copy, again = _recovered(log, keep)
     assert copy.data == state.data
     assert copy.offsets == state.offsets
@@ -122,21 +128,52 @@ def _recovered(log: Log, keep: list[bool]) -> tuple[Plain, Ring]:
     return state, ring
 
 
-def _grown() -> tuple[Plain, Ring, Log]:
-    state, ring, log = Plain(), _ring(), Log()
-    for n in range(40):
+def _grown(rows: int = 80) -> tuple[Plain, Ring, Log]:
+    """A state that has grown row by row and was then left alone."""
+    state, ring, log = Plain(), Ring(pages=2, least_page_bytes=PAGE_BYTES), Log()
+    for n in range(rows):
         state.put(str(n), b"%d" % n)
         log.append(ring, state)
-    for _ in range(16):
+    for _ in range(64):
         log.append(ring, state)
     return state, ring, log
 
 
-def test_grows_with_the_rows_and_tombstones_what_it_leaves() -> None:
-    """K follows the rows, and once the new ring is whole nothing of the old one is left."""
+def _page_counts(log: Log) -> set[int]:
+    return {pages_and_part(key)[0] for key in log.latest([False])}
+
+
+def test_grows_with_the_state_and_tombstones_what_it_leaves() -> None:
+    """K follows the state, and once the new ring is whole nothing of the old one is left."""
     _, ring, log = _grown()
-    assert ring.pages == 16
-    assert {int(key.split(b"/")[0]) for key in log.latest([False])} == {16}
+    assert ring.pages >= 16
+    assert _page_counts(log) == {ring.pages}
+
+
+def test_shrinks_with_the_state() -> None:
+    """After a sale the pages become few again, and the log as small as the state."""
+    state, ring, log = _grown(600)
+    assert ring.pages >= 128
+    for key in list(state.data):
+        state.put(key, None)
+    for _ in range(800):
+        log.append(ring, state)
+    assert ring.pages == 2
+    assert _page_counts(log) == {2}
+    assert _recovered(log, [False])[0].data == {}
+
+
+def test_large_chunks_make_large_pages() -> None:
+    """Where chunks change much, few large pages keep the log within three times the state."""
+    state, ring, log = Plain(), Ring(pages=2, least_page_bytes=PAGE_BYTES), Log()
+    for n in range(600):
+        for place in range(n * 30, n * 30 + 30):
+            state.put(str(place % 1000), hashlib.sha256(b"%d" % place).digest())
+        log.append(ring, state)
+    kept = sum(len(value) for value in log.latest([False]).values())
+    whole = sum(len(value) for value in state.data.values())
+    assert kept < 3 * whole
+    assert ring.pages < 64
 
 
 @pytest.mark.parametrize("missing", range(1, 16))
@@ -149,17 +186,32 @@ def test_refuses_a_gap(missing: int) -> None:
         _ring().recover(latest, Plain())
 
 
+def _value(record: bytes, n: int = 1, form: int = FORMAT, parts: int = 1) -> bytes:
+    return msgspec.msgpack.encode(Part(form, n, parts, record))
+
+
+def _packed(record: Record) -> bytes:
+    return bytes(cramjam.lz4.compress_block(msgspec.msgpack.encode(record)))
+
+
+_GOOD = Record(1, 2, {}, [], [])
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         (b"2/1", b"junk"),
-        (b"2/1", zstandard.compress(b"junk")),
-        (b"2/0", zstandard.compress(msgspec.msgpack.encode(Record(FORMAT, 1, 2, {}, [], [])))),
-        (b"2/1", zstandard.compress(msgspec.msgpack.encode(Record(99, 1, 2, {}, [], [])))),
+        (b"junk", _value(_packed(_GOOD))),
+        (b"2/1", _value(b"junk")),
+        (b"2/1", _value(bytes(cramjam.lz4.compress_block(b"junk")))),
+        (b"2/0", _value(_packed(_GOOD))),
+        (b"2/1", _value(_packed(_GOOD), n=3)),
+        (b"2/1", _value(_packed(_GOOD), form=99)),
+        (b"2/1", _value(_packed(_GOOD), parts=2)),
     ],
 )
 def test_refuses_what_it_cannot_read(key: bytes, value: bytes) -> None:
-    """Junk, a record under another key and another format are broken rings, not empty ones."""
+    """Junk, another key, another format and a missing part are broken rings, not empty ones."""
     with pytest.raises(BrokenRing):
         _ring().recover({key: value}, Plain())
 
@@ -172,21 +224,26 @@ def test_an_empty_log_is_a_new_state() -> None:
     assert usable([]) == []
 
 
-def test_a_large_page_makes_more_pages() -> None:
-    """A record over the limit is halved by doubling the pages, never sent and lost."""
-    state = Plain()
-    ring = Ring(pages=2, rows_per_page=10_000, max_value_bytes=3000)
+def test_a_huge_chunk_is_several_values() -> None:
+    """What a chunk changed may be larger than a record of the topic; nothing of it stays behind."""
+    state, ring, log = Plain(), _ring(), Log()
     for n in range(200):
         state.put(str(n), hashlib.sha256(b"%d" % n).digest())
-        state.changes() if n < 199 else None
-    value = ring.write(state).value
-    assert len(value) <= 3000
-    assert ring.pages > 2
+    log.append(ring, state)
+    assert len(log.all) > 10
+    assert all(len(value or b"") < PART_BYTES + 30 for _, value in log.all)
+    assert _recovered(log, [False])[0].data == state.data
+    for n in range(200):
+        state.put(str(n), None)
+    for _ in range(400):
+        log.append(ring, state)
+    assert not any(pages_and_part(key)[1] for key in log.latest([False]))
 
 
-def test_changes_that_do_not_fit_are_an_error() -> None:
-    """More pages do not make changes smaller: the worker says which setting does."""
-    state = Plain()
-    state.put("one", bytes(range(256)) * 40)
-    with pytest.raises(StateTooLarge, match="max_poll_records"):
-        Ring(pages=2, max_value_bytes=100).write(state)
+def test_a_part_of_another_chunk_is_no_part() -> None:
+    """Parts of two records under one key do not make one."""
+    record = Record(1, 2, {}, [hashlib.sha256(b"x").digest() * 9], [])
+    later = Record(3, 2, {}, [hashlib.sha256(b"y").digest() * 9], [])
+    assert decode(dict(encode(record, 40))) == [record]
+    with pytest.raises(BrokenRing, match="part 1"):
+        decode({**dict(encode(record, 40)), key_of(3, 2): encode(later, 40)[0][1]})

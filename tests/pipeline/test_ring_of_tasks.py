@@ -24,7 +24,7 @@ def records() -> list[RawRecord]:
 
 
 def _ring() -> Ring:
-    return Ring(pages=2, rows_per_page=16)
+    return Ring(pages=2, least_page_bytes=1024)
 
 
 def _decisions(outcomes: list[Outcome]) -> list[bytes]:
@@ -48,7 +48,7 @@ def test_a_task_recovered_at_every_chunk_is_the_same_task(records: list[RawRecor
         ring.recover(log, reborn)
         broken.append(reborn.absorb(Input.TRACKING, chunk))
         write = ring.write(reborn)
-        log[write.key] = write.value
+        log |= dict(write.values)
         for key in write.tombstones:
             log.pop(key, None)
     assert ring.pages > 2, "the ring did not grow: the test proves too little"

@@ -1,11 +1,13 @@
 """One transaction a chunk on a real broker: whole or nothing, and by one owner at a time."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException
 
+from pipeline import metrics, statelog
 from pipeline.broker_errors import cause_of
 from pipeline.clock import Notice
 from pipeline.records import RawRecord
@@ -92,3 +94,44 @@ def test_a_log_that_is_not_open_writes_nothing(stage: Stage) -> None:
     log.close()
     with pytest.raises(WorkerFailure, match="not open"):
         log.commit(_task(), Outcome(), TOPICS)
+
+
+def test_more_than_the_queue_takes_waits_for_the_broker(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction larger than the client's queue is slower, not a failure."""
+    monkeypatch.setattr(statelog, "QUEUE_MESSAGES", 10)
+    records = [RawRecord(b"k", b"junk", offset, 0) for offset in range(1000)]
+    task, log = _task(), StateLog(stage.kafka, 0)
+    log.open(task)
+    log.commit(task, task.absorb(Input.TRACKING, records), TOPICS)
+    assert len(stage.letters()) == 1000
+
+
+def test_a_chunk_larger_than_a_message_is_one_chunk(stage: Stage) -> None:
+    """State that changed by megabytes at once is written in parts and comes back whole."""
+    scans = [Event(n, f"{hashlib.sha512(b'%d' % n).hexdigest()}") for n in range(20_000)]
+    records = [RawRecord(scan.key, scan.value, scan.number, 0) for scan in scans]
+    task, log = _task(), StateLog(stage.kafka, 0)
+    log.open(task)
+    log.commit(task, task.absorb(Input.TRACKING, records), TOPICS)
+    assert len(stage.values("state")) > 1
+    copy, heir = _task(), StateLog(stage.kafka, 0)
+    heir.open(copy)
+    assert copy.rows() == task.rows() == 20_000
+    assert _pages(copy) == _pages(task)
+
+
+def test_recovery_shows_how_far_it_is(stage: Stage) -> None:
+    """What was read and loaded stands in the metrics."""
+    task, log = _task(), StateLog(stage.kafka, 3)
+    log.open(task)
+    for first in range(0, 100, 20):
+        log.commit(task, task.absorb(Input.TRACKING, _records(first, 20)), TOPICS)
+    StateLog(stage.kafka, 3).open(_task())
+    said = {"partition": "3"}
+    read = metrics.REGISTRY.get_sample_value("forewarn_recovery_read_bytes", said)
+    assert read == sum(map(len, stage.values("state")))
+    for stage_name in ("read", "load"):
+        labels = {**said, "stage": stage_name}
+        assert metrics.REGISTRY.get_sample_value("forewarn_recovery_share_ratio", labels) == 1.0
