@@ -2,9 +2,10 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pipeline.recovery import Recovery
 from pipeline.settings import Kafka
@@ -23,35 +24,42 @@ def read_latest(kafka: Kafka, partition: int, recovery: Recovery) -> dict[bytes,
     Raises `BrokenRing` for a record without a key, `BrokerUnavailable` when nothing comes, and
     `KafkaException` for what else the broker answers.
     """
-    topic = kafka.topic("state")
+    at = TopicPartition(kafka.topic("state"), partition, 0)
     consumer = _consumer(kafka, partition)
     latest: dict[bytes, bytes] = {}
+    begin: int | None = None
     try:
-        at = TopicPartition(topic, partition, 0)
-        begin, end = consumer.get_watermark_offsets(at, timeout=kafka.request_timeout_seconds)
         consumer.assign([at])
-        heard = time.monotonic()
-        while True:
-            messages = consumer.consume(_BATCH, 1.0)
-            if messages:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > SILENT_SECONDS:
-                raise BrokerUnavailable(f"{topic}: no answer for {SILENT_SECONDS:.0f} s")
-            for message in messages:
-                if _is_end(message.error()):
-                    recovery.read(0, end - begin, end - begin)
-                    return latest
-                key, value = message.key(), message.value()
-                if key is None:
-                    raise BrokenRing(f"{topic}/{partition}: a record has no key")
-                if value is None:
-                    latest.pop(key, None)
-                else:
-                    latest[key] = value
-                offset = message.offset() or 0
-                recovery.read(len(value or b""), offset + 1 - begin, end - begin)
+        for message in _to_end(consumer, f"{at.topic}/{partition}"):
+            key, value, offset = message.key(), message.value(), message.offset() or 0
+            if key is None:
+                raise BrokenRing(f"{at.topic}/{partition}: a record has no key")
+            if value is None:
+                latest.pop(key, None)
+            else:
+                latest[key] = value
+            begin = offset if begin is None else begin
+            # As far as the last fetch has seen: asking may fail while leaders change.
+            _, end = consumer.get_watermark_offsets(at, cached=True)
+            recovery.read(len(value or b""), offset + 1 - begin, end - begin)
+        recovery.read(0, 1, 1)
     finally:
         consumer.close()
+    return latest
+
+
+def _to_end(consumer: Consumer, name: str) -> Iterator[Message]:
+    heard = time.monotonic()
+    while True:
+        messages = consumer.consume(_BATCH, 1.0)
+        if messages:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > SILENT_SECONDS:
+            raise BrokerUnavailable(f"{name}: no answer for {SILENT_SECONDS:.0f} s")
+        for message in messages:
+            if _is_end(message.error()):
+                return
+            yield message
 
 
 def _is_end(error: KafkaError | None) -> bool:
