@@ -59,6 +59,18 @@ RECOVERED_PARTITIONS: Final = Gauge(
     "forewarn_recovered_partitions", "Partitions whose state is loaded.", registry=REGISTRY
 )
 STATE_ROWS: Final = Gauge("forewarn_state_rows", "Rows of state.", ["partition"], registry=REGISTRY)
+STATE_LIMIT_ROWS: Final = Gauge(
+    "forewarn_state_limit_rows",
+    "Most rows that a task may remember for an input; what is beyond goes to the dead letters.",
+    ["input"],
+    registry=REGISTRY,
+)
+STATE_USED_RATIO: Final = Gauge(
+    "forewarn_state_used_ratio",
+    "Rows of a task's state for an input, divided by the limit.",
+    ["partition", "input"],
+    registry=REGISTRY,
+)
 STATE_PAGE_COUNT: Final = Gauge(
     "forewarn_state_page_count", "Pages of the state ring.", ["partition"], registry=REGISTRY
 )
@@ -82,11 +94,18 @@ INPUT_LAG_RECORDS: Final = Gauge(
 )
 
 
-def forget_partition(partition: int, inputs: list[str]) -> None:
+_OF_PARTITIONS: Final = (
+    STATE_ROWS,
+    STATE_PAGE_COUNT,
+    STATE_USED_RATIO,
+    CLOCK_TIMESTAMP_SECONDS,
+    INPUT_LAG_RECORDS,
+    RECOVERY_SHARE,
+    RECOVERY_READ_BYTES,
+)
+
+
+def forget_partition(partition: int) -> None:
     """Drop what was measured of a partition that went to another worker."""
-    label = str(partition)
-    STATE_ROWS.remove(label)
-    STATE_PAGE_COUNT.remove(label)
-    for name in inputs:
-        CLOCK_TIMESTAMP_SECONDS.remove(label, name)
-        INPUT_LAG_RECORDS.remove(name, label)
+    for metric in _OF_PARTITIONS:
+        metric.remove_by_labels({"partition": str(partition)})

@@ -16,6 +16,7 @@ import structlog
 
 from configs.load import Config
 from pipeline import metrics
+from pipeline.capacity import Capacity, limits
 from pipeline.clock import Gossip, IdleClock, Notice, Tick
 from pipeline.record_columns import RawRecord, RecordColumns
 from pipeline.records import DeadLetter
@@ -58,6 +59,7 @@ class Owned:
         self._topics = {source: settings.kafka.topic(source) for source in Input}
         self._clock = IdleClock(settings.clock, settings.idle_seconds)
         self._gossip = Gossip(settings.clock)
+        self._capacity = Capacity(partition, limits(config))
         self._failed: BaseException | None = None
 
     def open(self) -> None:
@@ -166,6 +168,7 @@ class Owned:
         if records:
             metrics.EVENTS.labels(source).inc(records)
             metrics.STATE_ROWS.labels(label).set(self.task.rows())
+            self._capacity.note(source, self.task.rows_of(source))
             metrics.STATE_PAGE_COUNT.labels(label).set(self.log.ring.pages)
         if source in CLOCKED:
             metrics.CLOCK_TIMESTAMP_SECONDS.labels(label, source).set(self.task.clock(source))

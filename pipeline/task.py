@@ -143,6 +143,10 @@ class Task:
         """Return the rows of state of all cores."""
         return sum(len(core) for core in self._cores.values())
 
+    def rows_of(self, source: Input) -> int:
+        """Return the rows of state of the core behind an input."""
+        return len(self._cores[source])
+
     def dump(self, page: int, pages: int) -> list[bytes]:
         """Return one page of each core."""
         return [core.dump(page, pages) for core in self._cores.values()]

@@ -195,7 +195,7 @@ class Worker:
         for partition, owned in self._owned.items():
             async with owned.lock:  # a chunk in work ends first
                 owned.close()
-            metrics.forget_partition(partition, [str(source) for source in Input])
+            metrics.forget_partition(partition)
         self._owned.clear()
 
     async def _take_over(self, partition: int, assignment: int) -> None:

@@ -112,6 +112,9 @@ def _decision(key: str, count: int, at: float) -> FeedResumed:
 
 
 class _Builder(msgspec.Struct, frozen=True):
+    max_parcels: int = 1_000_000
+    max_customers: int = 1_000_000
+
     def build(self, source: str = "", sources: Any = (), config_version: str = "") -> CountingCore:  # noqa: ARG002
         return CountingCore(source, len(sources))
 
