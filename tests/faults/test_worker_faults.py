@@ -61,6 +61,7 @@ def test_a_partition_revoked_in_mid_chunk(stage: Stage) -> None:
         assert first.stop() == 0
     recovered = stage.log.read_text().count("partition recovered")
     assert recovered > 4, "no partition moved: the test proves nothing"
+    assert '"kept": true' in stage.log.read_text(), "what stays is not recovered anew"
     assert stage.decided() == decide(scans)
 
 
@@ -83,4 +84,27 @@ def test_a_zombie_in_mid_chunk_is_fenced(stage: Stage, tmp_path: Path) -> None:
             stage.until(lambda: zombie.exits or log.read_text().count("partitions assigned") > 1)
             ends = list(zombie.exits)
     assert ends in ([], [Fenced.exit_code]), "it was fenced, or learned in time that it was out"
+    assert stage.decided() == decide(scans)
+
+
+@pytest.mark.slow
+def test_a_worker_with_a_name_comes_back_unnoticed(stage: Stage) -> None:
+    """Restarted within the session, it has its partitions again and the other is not disturbed."""
+    scans = events(40_000)
+    feeding = threading.Thread(target=stage.feed, args=(scans, 0.15))
+    feeding.start()
+    with (
+        stage.worker(FOREWARN_KAFKA__INSTANCE="a") as first,
+        stage.supervised("b", FOREWARN_KAFKA__INSTANCE="b") as second,
+    ):
+        other = stage.folder / "b.log"
+        stage.until(lambda: other.exists() and other.read_text().count("partition recovered") >= 2)
+        stage.until(lambda: stage.log.read_text().count('"kept": true') >= 2, first)
+        before = other.read_text().count("partitions assigned")
+        assert first.stop() == 0
+        first.start()
+        feeding.join()
+        stage.until_decided(decide(scans))
+        assert other.read_text().count("partitions assigned") == before
+        assert second.stop() == 0
     assert stage.decided() == decide(scans)
