@@ -5,7 +5,7 @@ stopped (SIGTERM) or killed (SIGKILL) and started again at once. A partition's p
 time between two of its committed chunks, read from the timestamps of the state topic. Measured in
 turn without a worker's name (each stop and start is a rebalance) and with it (`kafka.instance`).
 
-    python -m benchmarks.rolling [--parcels 40000] [--rate 2000] [--brokers HOST:PORT]
+    python -m benchmarks.rolling [--parcels 60000] [--rate 1000] [--brokers HOST:PORT]
 """
 
 import argparse
@@ -111,6 +111,7 @@ def _feed(kafka: Kafka, scans: Sequence[Scan], rate: int, done: threading.Event)
         producer.send(Outgoing(topic, *scan) for scan in scans[start : start + size])
         if done.wait(max(0.0, FEED_SECONDS - (time.monotonic() - began))):
             return
+    _console.print("the scans ran out: more --parcels, or a lower --rate; the pauses are too long")
 
 
 def _scans(parcels: int) -> list[Scan]:
@@ -149,8 +150,8 @@ def _report(rows: list[tuple[str, str, dict[int, float]]]) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Pauses of a rolling restart.")
-    parser.add_argument("--parcels", type=int, default=40_000)
-    parser.add_argument("--rate", type=int, default=2_000, help="scans a second")
+    parser.add_argument("--parcels", type=int, default=60_000)
+    parser.add_argument("--rate", type=int, default=1_000, help="scans a second")
     parser.add_argument("--brokers", help="a Kafka that runs already")
     return parser.parse_args()
 
