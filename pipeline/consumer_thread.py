@@ -17,9 +17,9 @@ from pipeline.column_fetcher import fetch_columns
 
 Offsets = Mapping[TP, int]
 FETCH_WAIT_MS: Final = 50
-"""How long a broker holds a request that finds nothing. aiokafka has one request a broker under way:
-one that was sent while busy partitions had records left asks for quiet ones only, and for so long
-the busy ones cannot be fetched."""
+"""How long a broker holds a request that finds nothing. aiokafka has one request a broker on its
+way: one that was sent while busy partitions had records left asks for quiet ones only, and for so
+long the busy ones cannot be fetched."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
