@@ -94,6 +94,7 @@ def test_a_worker_with_a_name_comes_back_unnoticed(stage: Stage) -> None:
     scans = events(40_000)
     feeding = threading.Thread(target=stage.feed, args=(scans, 0.15))
     feeding.start()
+    stage.environment["FOREWARN_KAFKA__SESSION_TIMEOUT_SECONDS"] = "30"  # slower than any start
     with (
         stage.worker(FOREWARN_KAFKA__INSTANCE="a") as first,
         stage.supervised("b", FOREWARN_KAFKA__INSTANCE="b") as second,
