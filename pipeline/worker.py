@@ -97,6 +97,9 @@ class Worker:
         self._config = config
         self._names = {settings.kafka.topic(source): source for source in Input}
         self._owned: dict[int, Owned] = {}
+        self._kept: dict[int, Owned] = {}
+        """Revoked, and ours again if the next generation of the group says so."""
+        self._generation = 0
         self._opening: dict[int, asyncio.Lock] = {}
         self._assignments = 0
         self._jobs: set[asyncio.Task[None]] = set()
@@ -165,7 +168,7 @@ class Worker:
             _log.warning("the stop took too long", seconds=seconds)
         for job in self._jobs:
             job.cancel()
-        for owned in self._owned.values():
+        for owned in (*self._owned.values(), *self._kept.values()):
             owned.close()
         await health.stop()
 
@@ -187,23 +190,38 @@ class Worker:
         metrics.ASSIGNED_PARTITIONS.set(len(partitions))
         metrics.RECOVERED_PARTITIONS.set(0)
         _log.info("partitions assigned", partitions=sorted(partitions))
+        self._sort_out_kept(partitions)
         for partition in sorted(partitions):
             self._start(self._take_over(partition, self._assignments))
 
     async def _revoked(self, _app: object, _revoked: Iterable[TP], **_: Any) -> None:
+        """Work on nothing any more, but forget nothing: most partitions come back at once."""
         self._assignments += 1
         for partition, owned in self._owned.items():
             async with owned.lock:  # a chunk in work ends first
-                owned.close()
-            metrics.forget_partition(partition)
+                self._kept[partition] = owned
         self._owned.clear()
+
+    def _sort_out_kept(self, partitions: set[int]) -> None:
+        """Let go of partitions that went elsewhere, or may have been elsewhere meanwhile.
+
+        A generation that was missed is one in which another worker may have had them; and should
+        this ever be wrong, that worker has fenced ours, which then fails instead of writing.
+        """
+        before, self._generation = self._generation, self._app.consumer_generation_id
+        for partition in list(self._kept):
+            if partition not in partitions or self._generation != before + 1:
+                self._kept.pop(partition).close()
+                metrics.forget_partition(partition)
 
     async def _take_over(self, partition: int, assignment: int) -> None:
         async with self._opening.setdefault(partition, asyncio.Lock()):
             if assignment != self._assignments:
                 return
-            owned = Owned(self._settings, self._config, partition)
-            await asyncio.to_thread(owned.open)
+            kept = self._kept.pop(partition, None)
+            owned = kept or Owned(self._settings, self._config, partition)
+            if kept is None:
+                await asyncio.to_thread(owned.open)
             positions = await self._positions(owned)
             if assignment != self._assignments:
                 owned.close()
@@ -215,6 +233,7 @@ class Worker:
         _log.info(
             "partition recovered",
             partition=partition,
+            kept=kept is not None,
             chunks=owned.log.ring.n,
             rows=owned.task.rows(),
             offsets={str(source): offset for source, offset in owned.task.offsets.items()},
