@@ -68,9 +68,9 @@ def _goals(results: Results) -> Iterator[str]:
 
 def _row(measurement: Measurement, plots: str) -> Iterator[str]:
     yield f"### {measurement.row}: {measurement.what}"
-    if measurement.failed is not None:
+    if reason := measurement.failed or measurement.absent:
         yield ""
-        yield f"Not measured: {measurement.failed}"
+        yield f"Not measured: {reason}"
         return
     for chart in measurement.charts:
         yield ""

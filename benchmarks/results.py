@@ -101,7 +101,9 @@ class Measurement(msgspec.Struct, kw_only=True):
     text: str | None = None
     """What another benchmark printed, as it is."""
     failed: str | None = None
-    """Why there is nothing else."""
+    """What went wrong, if there is nothing else."""
+    absent: str | None = None
+    """What is not installed, if there is nothing else."""
     seconds: float = 0.0
     """How long the row took."""
 

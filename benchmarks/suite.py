@@ -85,7 +85,7 @@ def measured(rows: Sequence[Row], bench: Bench, *, kafka_installed: bool) -> Ite
     for row in rows:
         if row.kafka and not kafka_installed:
             text = "Apache Kafka or Java is not installed; .ci/run installs both"
-            yield Measurement(row=row.name, what=row.what, failed=text)
+            yield Measurement(row=row.name, what=row.what, absent=text)
             continue
         began = time.monotonic()
         try:
