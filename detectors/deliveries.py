@@ -40,7 +40,7 @@ class Deliveries:
         carrier, lane = block["carrier"].astype(np.int64), block["lane"].astype(np.int64)
         measured = (block["outside_at"] != 0) & (destination != 0)
         took = scans.at[events] - block["outside_at"]
-        odd = measured & (region != 0) & (region != destination)
+        odd = (destination != 0) & (region != 0) & (region != destination)
         odd |= block["stage"] == RETURNING
         if np.count_nonzero(measured):
             odd |= measured & (took < self._usual.soonest(lane))

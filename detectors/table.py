@@ -7,7 +7,7 @@ came or on the numbers they got.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 from zlib import crc32
@@ -95,6 +95,7 @@ class Table:
         self._live = np.zeros(self._capacity, np.bool_)
         self._changed = np.zeros(self._capacity, np.bool_)
         self._gone: set[str] = set()
+        self._nothing: bytes | None = None
         self._free: list[int] = []
         self._used = 0
         self.loads = 0
@@ -315,7 +316,15 @@ class Table:
                 texts[row] = None
         self._free += listed
 
-    def _encode(self, rows: Rows, gone: Iterable[str]) -> bytes:
+    def _encode(self, rows: Rows, gone: Sequence[str]) -> bytes:
+        if len(rows) == 0 and not gone:
+            # Most tables change with few chunks: what nothing looks like is made once.
+            if self._nothing is None:
+                self._nothing = self._encoded(rows, gone)
+            return self._nothing
+        return self._encoded(rows, gone)
+
+    def _encoded(self, rows: Rows, gone: Sequence[str]) -> bytes:
         keys = self.keys(rows)
         if self._sorted_at != self.generation:
             order = sorted(range(len(keys)), key=keys.__getitem__)
