@@ -275,7 +275,7 @@ def test_a_delivery_after_returning_or_lost_is_abnormal() -> None:
 def test_a_parcel_that_never_left_its_region_is_not_delivered_in_another() -> None:
     """Where it was addressed to is enough to know; no scan elsewhere is needed before."""
     one = core()
-    local = {"origin_region": "R01", "destination_region": "R01"}
+    local: dict[str, Any] = {"origin_region": "R01", "destination_region": "R01"}
     scans = [
         scan("swift/L", Milestone.PICKED_UP, 0, region="R01", **local),
         scan("swift/L", Milestone.DELIVERED, 5, region="R07"),
