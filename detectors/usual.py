@@ -15,7 +15,7 @@ from detectors.histograms import Q95
 from detectors.parcel_table import Block, ParcelTable
 from detectors.scan_columns import MILESTONES, Index, Mask, Seconds
 from detectors.signoff import AttemptShares
-from detectors.sketch_state import once
+from detectors.pending import once
 from detectors.sketches import Sketches
 
 _STAGES: Final = 2 * (len(MILESTONES) + 1)
