@@ -121,6 +121,11 @@ class Sketches:
         """Return the key of a histogram."""
         return self._folded.keys[row]
 
+    def weights(self, row: int) -> Floats:
+        """Return the weights of a histogram, shape (BINS,), as of when it was last folded."""
+        weights: Floats = self._folded.weights[row].astype(np.float64)
+        return weights
+
     def forget_codes(self) -> None:
         """Forget codes: after loading, or when there are too many of them."""
         self._codes: dict[str, int] = {}
@@ -320,8 +325,9 @@ class Sketches:
         if code == len(self._row):
             more = np.full_like(self._row, -1)
             self._row = np.concatenate([self._row, more])
-            for counted in {id(each): each for each in (self._waiting, self._own)}.values():
-                counted.stretch()
+            self._waiting.stretch()
+            if self._own is not self._waiting:
+                self._own.stretch()
             self._path = np.concatenate([self._path, np.zeros_like(self._path)])
         self._row[code] = self._folded.numbers.get(key, -1)
         return code
