@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from detectors.base import EVERYBODY, Batch, Lesson, StateError
+from detectors.base import EVERYBODY, Batch, Lesson, Output, StateError
 from detectors.table import pack, page_of, unpack
 from detectors.tallies import NOTHING, Tally, merged, most_seen, pieces
 
@@ -193,7 +193,7 @@ class Teacher:
         """Return the number of rows of state."""
         return len(self._inbox)
 
-    def observe(self, batch: Batch[Lesson]) -> list[Lesson]:
+    def observe(self, batch: Batch[Lesson]) -> list[Output]:
         """Take lessons and say what every source has passed by now."""
         for lesson in batch.events:
             self._inbox.hear(lesson)
@@ -201,13 +201,13 @@ class Teacher:
         if through <= self._said:
             return []
         self._said = through
-        said: list[Lesson] = []
+        said: list[Output] = []
         for epoch, heard in self._inbox.take(through):
             said += lessons(self._name, EVERYBODY, epoch, 0, self._sums(heard))
         said += lessons(self._name, EVERYBODY, int(through), int(through), ())
         return said
 
-    def advance(self, _now: float) -> list[Lesson]:
+    def advance(self, now: float) -> list[Output]:  # noqa: ARG002
         """Say nothing: only lessons move it."""
         return []
 

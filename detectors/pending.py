@@ -19,6 +19,7 @@ from detectors.tallies import NOTHING, Tally, tally_of
 _FIRST: Final = 64
 _NONE: Final = np.zeros(0, np.int64)
 _LOOSE, _FREE = -1, -2
+_NAMELESS: Final = -1
 
 Rows = NDArray[np.int64]
 
@@ -163,9 +164,14 @@ class Pending:
             self._forget([*told.gone, *(keys[number] for number in cleared)])
             number, bins = np.divmod(cells, BINS)
             distinct, where = np.unique(number, return_inverse=True)
-            rows = self.add([keys[n] for n in distinct.tolist()], numbers)
-            if len(cells):
-                self.counts[rows[where], bins] = counts
+            names = [keys[n] for n in distinct.tolist()]
+            rows = np.full(len(names), _NAMELESS, np.int64)
+            named = [place for place, name in enumerate(names) if name]
+            rows[named] = self.add([names[place] for place in named], numbers)
+            # While a ring is loaded, a change may come before the page that brings the name; that
+            # page then brings the counts too.
+            told_here = rows[where] != _NAMELESS
+            self.counts[rows[where][told_here], bins[told_here]] = counts[told_here]
             places, times = told.loose.read()
             rows = self.add(told.loose.keys, numbers)
             if len(places):

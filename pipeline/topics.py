@@ -2,9 +2,9 @@
 
 Partition p of the inputs, of `counts`, `lessons`, `notices`, `state` and `decisions` is one task,
 so they all have the same number of partitions; it is never changed here, because a parcel's state
-lies where its key falls. `create` makes what is missing and changes nothing that exists; `check` says what is
-wrong and with which command it is mended. A broker that does not report its settings (the
-embedded one) is checked for partitions only.
+lies where its key falls. `create` makes what is missing and changes nothing that exists; `check`
+says what is wrong and with which command it is mended. A broker that does not report its settings
+(the embedded one) is checked for partitions only.
 """
 
 import time
