@@ -180,9 +180,9 @@ class Sketches:
 
     def add(self, tally: Tally) -> None:
         """Add counts of all partitions to what is folded next."""
-        cells, counts = tally.read()
-        if len(cells) == 0:
+        if not tally.keys:
             return
+        cells, counts = tally.read()
         codes = np.array([self.code(key) for key in tally.keys], np.int64)
         rows = self._rows_in(self._waiting, codes)
         self._note(self._waiting, codes)

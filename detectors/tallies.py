@@ -59,16 +59,17 @@ def tally_of(keys: Sequence[str], counts: NDArray[Any]) -> Tally:
 
 def merged(tallies: Sequence[Tally]) -> Tally:
     """Return the sum of tallies."""
-    if not tallies:
-        return NOTHING
+    tallies = [tally for tally in tallies if tally.keys]
+    if len(tallies) < 2:
+        return tallies[0] if tallies else NOTHING
     keys = sorted({key for tally in tallies for key in tally.keys})
     place_of = {key: place for place, key in enumerate(keys)}
     cells, counts = [], []
     for tally in tallies:
-        place, bins = np.divmod(tally.read()[0], BINS)
+        told, times = tally.read()
         places = np.array([place_of[key] for key in tally.keys], np.int64)
-        cells.append(places[place] * BINS + bins)
-        counts.append(tally.read()[1])
+        cells.append(places[told // BINS] * BINS + told % BINS)
+        counts.append(times)
     distinct, where = np.unique(np.concatenate(cells), return_inverse=True)
     sums = np.zeros(len(distinct), np.int64)
     np.add.at(sums, where, np.concatenate(counts))
@@ -77,6 +78,8 @@ def merged(tallies: Sequence[Tally]) -> Tally:
 
 def split(tally: Tally, parts: int) -> list[Tally]:
     """Return what belongs to each of `parts` owners: a key is one owner's, by its hash."""
+    if not tally.keys:
+        return [NOTHING] * parts
     owner = np.array([crc32(key.encode()) % parts for key in tally.keys], np.int64)
     return [_some(tally, owner == part) for part in range(parts)]
 
@@ -106,6 +109,9 @@ def most_seen(tally: Tally, keys: int) -> Tally:
 
 
 def _some(tally: Tally, chosen: NDArray[np.bool_]) -> Tally:
+    count = np.count_nonzero(chosen)
+    if count in {0, len(tally.keys)}:
+        return tally if count else NOTHING
     cells, counts = tally.read()
     place, bins = np.divmod(cells, BINS)
     kept = chosen[place]
