@@ -69,9 +69,16 @@ class ParcelsConfig(Section):
     max_parcels: Count = 2_000_000
     """Parcels remembered at once; events of further ones become dead letters."""
 
-    def build(self, *, source: str, config_version: str) -> ParcelsCore:
-        """Return a new core; `source` names it and its partition, e.g. `parcels/3`."""
-        return ParcelsCore(source=source, config_version=config_version, **self.parameters())
+    def build(
+        self, *, source: str, config_version: str, sources: Sequence[str] = ()
+    ) -> ParcelsCore:
+        """Return a new core; `source` names it and its partition, e.g. `parcels/3`.
+
+        `sources` are all parcels cores it shares its models with.
+        """
+        return ParcelsCore(
+            source=source, sources=sources, config_version=config_version, **self.parameters()
+        )
 
 
 class ComplaintsConfig(Section):

@@ -58,7 +58,7 @@ class Deliveries:
         state, row = self._parcels, int(scans.rows[event])
         facts, record = state.facts(row), state.rows[row]
         outside, stage = float(record["outside_at"]), int(record["stage"])
-        share, deliveries = self._usual.attempts.share(facts["carrier"])
+        share, deliveries = self._usual.attempted(int(record["carrier"]))
         measured = outside != 0 and facts["destination_region"] is not None
         soonest = float(self._usual.soonest(np.array([record["lane"]], np.int64))[0])
         found = suspicion(

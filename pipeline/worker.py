@@ -106,6 +106,7 @@ class Worker:
         self._failed: asyncio.Future[WorkerFailure] | None = None
         self._progress = Progress()
         self._app = new_app(settings)
+        self._app.revoking = self._let_go
         connect: Any = self._app.on_partitions_assigned.connect
         connect(self._assigned)
         connect = self._app.on_partitions_revoked.connect
@@ -161,6 +162,7 @@ class Worker:
 
     async def _stop(self, health: HealthServer, seconds: float) -> None:
         """Finish chunks in work, commit offsets, leave the group."""
+        self._let_go()
         try:
             async with asyncio.timeout(seconds):
                 await self._app.stop()
@@ -214,14 +216,21 @@ class Worker:
                 self._kept.pop(partition).close()
                 metrics.forget_partition(partition)
 
+    def _let_go(self) -> None:
+        """End the waits of scans for other partitions, which Faust would wait for."""
+        for owned in self._owned.values():
+            owned.let_go()
+
     async def _take_over(self, partition: int, assignment: int) -> None:
         async with self._opening.setdefault(partition, asyncio.Lock()):
             if assignment != self._assignments:
                 return
             kept = self._kept.pop(partition, None)
-            owned = kept or Owned(self._settings, self._config, partition)
+            owned = kept or Owned(self._settings, self._config, partition, self._progress)
             if kept is None:
                 await asyncio.to_thread(owned.open)
+            else:
+                owned.go_on()
             positions = await self._positions(owned)
             if assignment != self._assignments:
                 owned.close()
@@ -275,7 +284,8 @@ class Worker:
             await owned.tick(source, value)
             return
         self._progress.lagging(source, tp.partition, len(value), now())
-        await owned.chunk(source, value)
+        if not await owned.chunk(source, value):
+            return
         offset = value.offsets[-1]
         self._consumer.reached(tp, offset)
         lag = self._consumer.lag_records(tp, offset)
