@@ -33,6 +33,8 @@ from pipeline.limits import (
 from pipeline.record_columns import RawRecord, RecordColumns
 from pipeline.records import DeadLetter, read_tracking
 
+AT_ONCE: Final = 1024
+"""Records decoded together: their fields should still be in the processor's cache afterwards."""
 BLOCK: Final = 64
 """Records read one by one when one among them is not plain."""
 
@@ -94,7 +96,7 @@ def read_scans(records: Sequence[RawRecord], *, history: bool = False) -> ScanCh
     if isinstance(records, ReadRecords):
         return ScanChunk(records.scans, records, [])
     columns = RecordColumns.of(records)
-    scans = _plain(columns, history=history)
+    scans = _all_plain(columns, history=history)
     if scans is not None:
         return ScanChunk(scans, columns, [])
     return _in_blocks(columns, history=history)
@@ -103,7 +105,19 @@ def read_scans(records: Sequence[RawRecord], *, history: bool = False) -> ScanCh
 def scans_of(values: list[bytes]) -> ScanColumns | None:
     """Return the scans of lines of a file when all of them are plain, else None."""
     count = len(values)
-    return _plain(RecordColumns([None] * count, [*values], [0] * count, [0] * count), history=True)
+    nothing: list[bytes | None] = [None] * count
+    return _all_plain(RecordColumns(nothing, [*values], [0] * count, [0] * count), history=True)
+
+
+def _all_plain(records: RecordColumns, *, history: bool) -> ScanColumns | None:
+    """Return the scans of records that are all plain, else None."""
+    parts: list[ScanColumns] = []
+    for start in range(0, len(records), AT_ONCE):
+        part = _plain(records[start : start + AT_ONCE], history=history)
+        if part is None:
+            return None
+        parts.append(part)
+    return joined(parts) if parts else None
 
 
 def _in_blocks(columns: RecordColumns, *, history: bool) -> ScanChunk:
