@@ -1,0 +1,267 @@
+"""What every adapter is built on: a document in, items out, event ids that do not change.
+
+An event's id is made of source, parcel, time and code, so a provider that sends a parcel's whole
+history with each update, a retried webhook and a file fed twice all yield each scan under one id.
+"""
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, NamedTuple
+
+from detectors.events import InvalidEvent, Milestone, TrackingEvent
+from pipeline.adapters.documents import payloads
+from pipeline.adapters.items import (
+    Document,
+    Ignored,
+    Item,
+    Kind,
+    Options,
+    Read,
+    Refusal,
+    Rejected,
+    Skipped,
+    Unreadable,
+)
+from pipeline.adapters.privacy import Pseudonyms, identifier, parcel_number, place
+from pipeline.adapters.times import BadTime, Zones, read_time
+from pipeline.adapters.vocabulary import Vocabulary, fold
+from pipeline.limits import MAX_AHEAD_SECONDS
+
+_NOT_SLUG: Final = re.compile(r"[^\w.-]+")
+_AHEAD: Final = timedelta(seconds=MAX_AHEAD_SECONDS)
+
+
+class Spot(NamedTuple):
+    """Where a scan was made, as the provider says it."""
+
+    facility: str | None = None
+    """A code of a building; without one the carrier's place in the city stands in."""
+    city: str | None = None
+    state: str | None = None
+    country: str | None = None
+
+
+class Parcel(NamedTuple):
+    """Whose scans follow."""
+
+    carrier: str
+    number: str
+    context: dict[str, Any]
+    """Fields of `TrackingEvent` from `order_id` on; None where not known."""
+    target: Spot | None = None
+    """Where it goes, as the provider says it."""
+
+
+class Scan(NamedTuple):
+    """One scan as the provider says it."""
+
+    coarse: str | None
+    fine: str | None
+    time: str | None
+    spot: Spot = Spot()
+    recorded: str | None = None
+    """When the provider got it; becomes `received_at` where that is possible."""
+    layout: str = "iso"
+
+
+class Adapter(ABC):
+    """Reads documents of one provider.
+
+    Parameters
+    ----------
+    options
+        What the operator says about the source.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind] = Kind.TRACKING
+    retracts: ClassVar[bool] = False
+    """Whether the provider takes events back."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.people = Pseudonyms(options.pseudonym_key)
+        self.zones = Zones(options.zone or self.documented_zone(), options.zones)
+        self._days = Zones(options.zone, options.zones)
+        self._carriers = {fold(name): other for name, other in options.carriers.items()}
+        self._regions = {fold(name): other for name, other in options.regions.items()}
+
+    @staticmethod
+    def documented_zone() -> str | None:
+        """Return the zone the provider documents for times without an offset, if it does."""
+        return None
+
+    @abstractmethod
+    def items(self, payload: Document, at: datetime | None, /) -> Iterator[Item]:
+        """Yield what a payload holds. May raise `Unreadable`; what was yielded before stands."""
+
+    def read(self, document: Document, at: datetime | None = None) -> Iterator[Item]:
+        """Yield the items of a document; never raises for what a document says.
+
+        `at` is when the document came, for providers that do not write it down themselves.
+        """
+        try:
+            for payload in payloads(document) if isinstance(document, bytes) else (document,):
+                yield from self._guarded(payload, at)
+        except Unreadable as error:
+            yield Rejected(error.reason, str(error))
+
+    def _guarded(self, payload: Document, at: datetime | None) -> Iterator[Item]:
+        if isinstance(payload, bytes) and payload.strip() == b"null":
+            yield Ignored(Skipped.TOMBSTONE)
+            return
+        try:
+            yield from self.items(payload, at)
+        except Unreadable as error:
+            yield Rejected(error.reason, str(error))
+
+    def carrier(self, name: str | int | None) -> str:
+        """Return a carrier's name as it stands in keys. Raises `Unreadable`."""
+        given = str(name) if name not in {None, ""} else self.options.carrier or ""
+        slug = _NOT_SLUG.sub("-", given.strip().casefold()).strip("-.")
+        found = self._carriers.get(fold(given)) or self._carriers.get(slug) or slug
+        if not found or len(found) > 64:
+            raise Unreadable(Refusal.NO_CARRIER, "no carrier")
+        return found
+
+    def number(self, text: str | int | None) -> str:
+        """Return a tracking number. Raises `Unreadable`."""
+        found = parcel_number(None if text is None else str(text))
+        if found is None:
+            raise Unreadable(Refusal.NO_PARCEL, "no tracking number, or none that can be one")
+        return found
+
+    def region(self, spot: Spot) -> str | None:
+        """Return the region of a place: state and country, under the operator's own name."""
+        parts = [found for found in (place(spot.country), place(spot.state)) if found]
+        region = "-".join(parts) or None
+        for name in (spot.facility, spot.city, region):
+            if name is not None and fold(name) in self._regions:
+                return self._regions[fold(name)]
+        return region
+
+    def promise(self, text: str | None, *names: str | None) -> datetime | None:
+        """Return a promised time; a bare date is kept until that day ends where it is due.
+
+        A date where no zone is configured promises nothing that could be checked: None.
+        """
+        if not text:
+            return None
+        bare = len(text.strip()) <= 10
+        zone = (self._days if bare else self.zones).of(*names)
+        try:
+            moment = read_time(f"{text.strip()}T23:59:59" if bare else text, zone)
+        except BadTime:
+            return None
+        return moment if 2000 <= moment.year < 2100 else None
+
+
+class TrackingAdapter(Adapter):
+    """An adapter whose documents hold parcels with scans."""
+
+    vocabulary: ClassVar[Vocabulary]
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.words = self.vocabulary.folded(options.values)
+
+    def scanned(self, parcel: Parcel, scan: Scan) -> Item:
+        """Return the event of a scan, or why there is none."""
+        meaning = self.words.read(scan.coarse, scan.fine)
+        return self.event(parcel, scan, meaning.milestone, meaning.unknown)
+
+    def event(
+        self, parcel: Parcel, scan: Scan, milestone: Milestone, unknown: str | None = None
+    ) -> Item:
+        """Return an event of a milestone that is known already, or why there is none."""
+        spot = scan.spot
+        try:
+            at = self.moment(scan)
+            return Read(
+                TrackingEvent(
+                    event_id=self.event_id(parcel, at, scan),
+                    parcel_id=parcel.number,
+                    carrier=parcel.carrier,
+                    milestone=milestone,
+                    occurred_at=at,
+                    received_at=self._recorded(scan, at),
+                    facility=_facility(parcel.carrier, spot),
+                    region=self._scan_region(spot, milestone, parcel.target),
+                    **parcel.context,
+                ),
+                unknown,
+            )
+        except BadTime as error:
+            return Rejected(error.problem, str(error))
+        except InvalidEvent as error:
+            return Rejected(error.reason, "an event that cannot be")
+
+    def moment(self, scan: Scan) -> datetime:
+        """Return when a scan was made. Raises `BadTime`."""
+        spot = scan.spot
+        zone = self.zones.of(spot.facility, spot.city, self.region(spot), spot.state, spot.country)
+        return read_time(scan.time, zone, scan.layout)
+
+    def event_id(self, parcel: Parcel, at: datetime, scan: Scan) -> str:
+        """Return the id of a scan."""
+        code = f"{fold(scan.coarse or '')}|{fold(scan.fine or '')}"
+        return made_id(self.name, parcel.carrier, parcel.number, at.isoformat(), code)
+
+    def _scan_region(self, spot: Spot, milestone: Milestone, target: Spot | None) -> str | None:
+        """Return a scan's region; none where it is delivered in what only looks like another one.
+
+        A delivery outside of the parcel's destination is an abnormal sign-off, so `US` and
+        `US-FL`, or `NY` and `New York`, must not stand beside each other.
+        """
+        if milestone is Milestone.DELIVERED and target is not None and not _alike(spot, target):
+            return None
+        return self.region(spot)
+
+    def _recorded(self, scan: Scan, at: datetime) -> datetime | None:
+        if scan.recorded is None:
+            return None
+        try:
+            recorded = read_time(scan.recorded, _UTC)
+        except BadTime:
+            return None  # the record's own timestamp stands in
+        return recorded if at - recorded <= _AHEAD and recorded.year < 2100 else None
+
+
+def made_id(source: str, *parts: str) -> str:
+    """Return an id that is the same whenever its parts are."""
+    digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass"))
+    return f"{source}-{digest.hexdigest()[:24]}"
+
+
+def _facility(carrier: str, spot: Spot) -> str | None:
+    """Return the building, or the carrier's place in a city: stalls are learned by place."""
+    building = identifier(spot.facility)
+    if building is not None:
+        return building
+    city = place(spot.city)
+    return f"{carrier}-{city}" if city else None
+
+
+def _alike(spot: Spot, other: Spot) -> bool:
+    """Tell whether two places are said the same way: as far, and by codes or by names."""
+    return (_form(spot.country), _form(spot.state)) == (_form(other.country), _form(other.state))
+
+
+def _form(name: str | None) -> int:
+    """Return how a name is written: -1 not at all, 1 to 3 a code of that length, 0 in full."""
+    found = place(name)
+    if found is None:
+        return -1
+    return len(found) if len(found) <= 3 else 0
+
+
+def as_text(value: str | int | None) -> str | None:
+    """Return an id that JSON may give as a number."""
+    return None if value is None else str(value)
+
+
+_UTC: Final = Zones("UTC", {}).of()
+"""For times a provider writes itself and documents as UTC."""

@@ -1,0 +1,115 @@
+"""Events to Kafka, many requests under one acknowledgement, without a thread.
+
+librdkafka batches what is produced within `linger.ms`; its callbacks run on the event loop, which
+polls while anything is on its way. A request's future ends when all of its events are acknowledged
+by all in-sync replicas, or fails with the first that is not.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from pipeline.ingest.intake import Outgoing
+
+_POLL_SECONDS: Final = 0.001
+_LINGER_MS: Final = 3
+
+
+class NotAcknowledged(Exception):
+    """Kafka has not confirmed; the events may or may not be written."""
+
+
+class _Batch:
+    """The events of one request."""
+
+    __slots__ = ("future", "left")
+
+    def __init__(self, future: "asyncio.Future[None]", left: int) -> None:
+        self.future, self.left = future, left
+
+
+class Delivery:
+    """Writes events and says when they are safe.
+
+    Parameters
+    ----------
+    brokers
+        `host:port`, several separated by commas.
+    most_pending
+        Events that may be on their way at once.
+    timeout_seconds
+        How long a request waits for its acknowledgement.
+    """
+
+    def __init__(self, brokers: str, most_pending: int, timeout_seconds: float) -> None:
+        self._most, self._timeout = most_pending, timeout_seconds
+        self._poller: asyncio.TimerHandle | None = None
+        self._complaint = ""
+        self.pending = 0
+        self._producer = Producer(
+            {
+                "bootstrap.servers": brokers,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": _LINGER_MS,
+                "compression.type": "lz4",
+                "queue.buffering.max.messages": max(1, most_pending),
+                "message.timeout.ms": 60_000,
+                "log_level": 0,
+            }
+        )
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with Kafka, nothing when the last event was acknowledged."""
+        return self._complaint
+
+    async def send(self, topic: str, events: Sequence[Outgoing]) -> None:
+        """Write events and return once all are acknowledged. Raises `NotAcknowledged`."""
+        if self.pending + len(events) > self._most:
+            raise NotAcknowledged("too many events are waiting for Kafka")
+        loop = asyncio.get_running_loop()
+        batch = _Batch(loop.create_future(), len(events))
+
+        def acknowledged(error: KafkaError | None, _message: Message) -> None:
+            self._acknowledged(batch, error)
+
+        try:
+            for event in events:
+                self._producer.produce(topic, event.value, event.key, on_delivery=acknowledged)
+                self.pending += 1
+        except (BufferError, KafkaException) as error:
+            raise NotAcknowledged("Kafka's queue is full or its producer broken") from error
+        if self._poller is None:
+            self._poller = loop.call_later(_POLL_SECONDS, self._poll, loop)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await batch.future
+        except TimeoutError as error:
+            self._complaint = f"no acknowledgement within {self._timeout:g} s"
+            raise NotAcknowledged(self._complaint) from error
+
+    def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._producer.poll(0)
+        self._poller = (
+            loop.call_later(_POLL_SECONDS, self._poll, loop) if self.pending > 0 else None
+        )
+
+    def _acknowledged(self, batch: _Batch, error: KafkaError | None) -> None:
+        self.pending -= 1
+        batch.left -= 1
+        if error is not None:
+            self._complaint = error.str()
+            if not batch.future.done():
+                batch.future.set_exception(NotAcknowledged(error.str()))
+            return
+        self._complaint = ""
+        if batch.left == 0 and not batch.future.done():
+            batch.future.set_result(None)
+
+    async def close(self, seconds: float) -> int:
+        """Wait for what is on its way; return how many events are not acknowledged."""
+        return await asyncio.to_thread(self._producer.flush, seconds)
