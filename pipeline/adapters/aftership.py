@@ -188,9 +188,9 @@ def _trackings(document: _Document) -> list[_Tracking]:
         return [document.msg]
     if document.tracking is not None:
         return [document.tracking]
-    if document.data is not None:
-        one = document.data.tracking
-        return document.data.trackings or ([one] if one is not None else [])
+    data = document.data
+    if data is not None and (data.tracking is not None or data.trackings is not None):
+        return data.trackings or ([data.tracking] if data.tracking is not None else [])
     if document.tracking_number is None:
         raise Unreadable(Refusal.WRONG_SHAPE, "holds no tracking")
     return [document]

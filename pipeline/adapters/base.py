@@ -25,7 +25,7 @@ from pipeline.adapters.items import (
     Skipped,
     Unreadable,
 )
-from pipeline.adapters.privacy import Pseudonyms, identifier, parcel_number, place
+from pipeline.adapters.privacy import Pseudonyms, identifier, label, parcel_number, place
 from pipeline.adapters.times import BadTime, Zones, read_time
 from pipeline.adapters.vocabulary import Vocabulary, fold
 from pipeline.limits import MAX_AHEAD_SECONDS
@@ -104,8 +104,12 @@ class Adapter(ABC):
         `at` is when the document came, for providers that do not write it down themselves.
         """
         try:
+            empty = True
             for payload in payloads(document) if isinstance(document, bytes) else (document,):
+                empty = False
                 yield from self._guarded(payload, at)
+            if empty:
+                yield Ignored(Skipped.NO_SCANS)
         except Unreadable as error:
             yield Rejected(error.reason, str(error))
 
@@ -113,17 +117,25 @@ class Adapter(ABC):
         if isinstance(payload, bytes) and payload.strip() == b"null":
             yield Ignored(Skipped.TOMBSTONE)
             return
+        empty = True
         try:
-            yield from self.items(payload, at)
+            for item in self.items(payload, at):
+                empty = False
+                yield item
         except Unreadable as error:
             yield Rejected(error.reason, str(error))
+        else:
+            if empty:
+                yield Ignored(Skipped.NO_SCANS)
 
     def carrier(self, name: str | int | None) -> str:
         """Return a carrier's name as it stands in keys. Raises `Unreadable`."""
-        given = str(name) if name not in {None, ""} else self.options.carrier or ""
+        given = label(str(name)) if name not in {None, ""} else self.options.carrier
+        if given is None:
+            raise Unreadable(Refusal.NO_CARRIER, "no carrier")
         slug = _NOT_SLUG.sub("-", given.strip().casefold()).strip("-.")
         found = self._carriers.get(fold(given)) or self._carriers.get(slug) or slug
-        if not found or len(found) > 64:
+        if not found:
             raise Unreadable(Refusal.NO_CARRIER, "no carrier")
         return found
 

@@ -15,6 +15,7 @@ from typing import Final
 _IDENTIFIER: Final = re.compile(r"[^\W_][\w.:/#-]{0,127}")
 _PARCEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{2,63}")
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
+_LABEL: Final = re.compile(r"[^\W_][\w .&'/-]{0,63}")
 _LONG_NUMBER: Final = re.compile(r"\d(?:[ ()./-]{0,2}\d){6,}")
 """Seven digits or more, perhaps in groups: a telephone number, if not an identifier."""
 _PLACE_CHARACTERS: Final = frozenset(" .,'’-()&")
@@ -43,7 +44,21 @@ def identifier(text: str | None) -> str | None:
 def code(text: str | None) -> str | None:
     """Return a short code (a service, an issue), words joined by `_`; None for anything else."""
     joined = "_".join((text or "").split()).casefold()
-    return joined if _CODE.fullmatch(joined) and not _LONG_NUMBER.search(joined) else None
+    return joined if _CODE.fullmatch(joined) and not _LONG_NUMBER.search(text or "") else None
+
+
+def label(text: str | None) -> str | None:
+    """Return the name of a carrier or a building; None for what may be an address or a number.
+
+    Examples
+    --------
+    >>> label("China Post"), label("usps-New York"), label("12 Main Street"), label("0170 1234567")
+    ('China Post', 'usps-New York', None, None)
+    """
+    words = (text or "").split()
+    found = " ".join(words)
+    bad = not _LABEL.fullmatch(found) or _LONG_NUMBER.search(found) is not None
+    return None if bad or (len(words) > 1 and any(map(str.isdecimal, words))) else found
 
 
 def place(text: str | None) -> str | None:

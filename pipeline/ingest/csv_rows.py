@@ -47,10 +47,15 @@ def rows_of(file: io.BufferedReader, layout: CsvFormat) -> Iterator[CsvRow]:
     """Yield the rows after the header. A row that cannot be trusted comes as `Rejected`."""
     # Bytes of another encoding become lone surrogates: the row is refused, its text kept.
     text = io.TextIOWrapper(file, layout.encoding, errors="surrogateescape", newline="")
-    lines = _Lines(text)
     try:
-        first = next(lines)
-    except StopIteration:
+        yield from _rows(_Lines(text), layout)
+    finally:
+        text.detach()  # the file is its opener's to close
+
+
+def _rows(lines: _Lines, layout: CsvFormat) -> Iterator[CsvRow]:
+    first = next(lines, None)
+    if first is None:
         return
     delimiter = layout.delimiter or guess_delimiter(first)
     names = next(csv.reader([first], delimiter=delimiter), [])
@@ -59,20 +64,19 @@ def rows_of(file: io.BufferedReader, layout: CsvFormat) -> Iterator[CsvRow]:
     while True:
         begins = lines.number + 1
         why: Rejected | None = None
-        cells: list[str] = []
+        cells: list[str] | None = []
         try:
-            cells = next(reader)
-        except StopIteration:
-            break
+            cells = next(reader, None)
         except csv.Error as error:
             why = Rejected(Refusal.WRONG_SHAPE, f"not CSV: {error}")
+        if cells is None:
+            return
         why = why or _distrusted(names, cells)
         raw = _bytes(lines.take(), layout)
         if why is not None:
             yield CsvRow(why, begins, raw, head)
         elif cells:
             yield CsvRow(dict(zip(names, cells, strict=True)), begins, raw, head)
-    text.detach()
 
 
 def _bytes(text: str, layout: CsvFormat) -> bytes:

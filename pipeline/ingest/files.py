@@ -8,7 +8,7 @@ NDJSON are streamed; a document over several lines is read whole.
 import importlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -41,7 +41,7 @@ class Located(NamedTuple):
     """The line such a file begins with."""
 
 
-def documents(path: Path, layout: CsvFormat | None) -> Iterator[Located]:
+def documents(path: Path, layout: CsvFormat | None) -> Generator[Located, None, None]:
     """Yield the documents of a file; `layout` says that text may be CSV.
 
     Raises `OSError` and `Failure` (a file that cannot be read as what it is).

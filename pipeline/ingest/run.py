@@ -1,6 +1,7 @@
 """A run over files: documents in, events out, everything else in the report."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -93,7 +94,8 @@ class Run:
     def _json_documents(self) -> Iterator[Document]:
         """Yield what may take something back: rows of files are never changes."""
         for path in self._paths:
-            for located in documents(path, self._source.layout):
-                if not isinstance(located.document, bytes):
-                    break
-                yield located.document
+            with closing(documents(path, self._source.layout)) as found:
+                for located in found:
+                    if not isinstance(located.document, bytes):
+                        break
+                    yield located.document
