@@ -42,7 +42,7 @@ def easypost(secret: str, body: bytes, _at: float) -> dict[str, str]:
 
 def shippo(secret: str, body: bytes, at: float) -> dict[str, str]:
     signature = mac(secret, b"%d." % at + body).hex()
-    return {"shippo-auth-signature": f"t={at:.0f},v1={signature}"}
+    return {"shippo-auth-signature": f"t={int(at)},v1={signature}"}
 
 
 def zendesk(secret: str, body: bytes, at: float) -> dict[str, str]:
@@ -58,7 +58,7 @@ def standard(secret: str, body: bytes, at: float) -> dict[str, str]:
     when = datetime.fromtimestamp(at, UTC)
     return {
         "webhook-id": "msg_1",
-        "webhook-timestamp": f"{at:.0f}",
+        "webhook-timestamp": f"{int(at)}",
         "webhook-signature": Webhook(secret).sign("msg_1", when, body.decode()),
     }
 
