@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple
 
 from detectors.events import InvalidEvent, Milestone, TrackingEvent
@@ -26,11 +27,13 @@ from pipeline.adapters.items import (
     Unreadable,
 )
 from pipeline.adapters.privacy import Pseudonyms, identifier, label, parcel_number, place
-from pipeline.adapters.times import BadTime, Zones, read_time
+from pipeline.adapters.times import BadTime, TimeProblem, Zones, read_time
 from pipeline.adapters.vocabulary import Vocabulary, fold
 from pipeline.limits import MAX_AHEAD_SECONDS
 
 _NOT_SLUG: Final = re.compile(r"[^\w.-]+")
+_REMEMBERED: Final = 4096
+"""Places and carriers an adapter remembers: they repeat from parcel to parcel."""
 _AHEAD: Final = timedelta(seconds=MAX_AHEAD_SECONDS)
 
 
@@ -88,6 +91,8 @@ class Adapter(ABC):
         self._days = Zones(options.zone, options.zones)
         self._carriers = {fold(name): other for name, other in options.carriers.items()}
         self._regions = {fold(name): other for name, other in options.regions.items()}
+        self._region_of = lru_cache(_REMEMBERED)(self._find_region)
+        self._slug_of = lru_cache(_REMEMBERED)(self._find_carrier)
 
     @staticmethod
     def documented_zone() -> str | None:
@@ -130,6 +135,9 @@ class Adapter(ABC):
 
     def carrier(self, name: str | int | None) -> str:
         """Return a carrier's name as it stands in keys. Raises `Unreadable`."""
+        return self._slug_of(name)
+
+    def _find_carrier(self, name: str | int | None) -> str:
         given = label(str(name)) if name not in {None, ""} else self.options.carrier
         if given is None:
             raise Unreadable(Refusal.NO_CARRIER, "no carrier")
@@ -148,6 +156,9 @@ class Adapter(ABC):
 
     def region(self, spot: Spot) -> str | None:
         """Return the region of a place: state and country, under the operator's own name."""
+        return self._region_of(spot)
+
+    def _find_region(self, spot: Spot) -> str | None:
         parts = [found for found in (place(spot.country), place(spot.state)) if found]
         region = "-".join(parts) or None
         for name in (spot.facility, spot.city, region):
@@ -213,6 +224,11 @@ class TrackingAdapter(Adapter):
 
     def moment(self, scan: Scan) -> datetime:
         """Return when a scan was made. Raises `BadTime`."""
+        try:
+            return read_time(scan.time, None, scan.layout)
+        except BadTime as error:
+            if error.problem is not TimeProblem.NO_ZONE:
+                raise
         spot = scan.spot
         zone = self.zones.of(spot.facility, spot.city, self.region(spot), spot.state, spot.country)
         return read_time(scan.time, zone, scan.layout)

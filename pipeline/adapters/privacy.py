@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 _IDENTIFIER: Final = re.compile(r"[^\W_][\w.:/#-]{0,127}")
@@ -20,6 +21,8 @@ _LONG_NUMBER: Final = re.compile(r"\d(?:[ ()./-]{0,2}\d){6,}")
 """Seven digits or more, perhaps in groups: a telephone number, if not an identifier."""
 _PLACE_CHARACTERS: Final = frozenset(" .,'’-()&")
 _PLACE_LENGTH: Final = 60
+_REMEMBERED: Final = 4096
+"""Answers kept: places, carriers and services repeat from parcel to parcel."""
 _SPACES: Final = re.compile(r"\s+")
 
 
@@ -29,6 +32,7 @@ def parcel_number(text: str | None) -> str | None:
     return squeezed if _PARCEL.fullmatch(squeezed) else None
 
 
+@lru_cache(_REMEMBERED)
 def identifier(text: str | None) -> str | None:
     """Return an order's or a facility's number, None for what may be a person's.
 
@@ -41,12 +45,14 @@ def identifier(text: str | None) -> str | None:
     return found if _IDENTIFIER.fullmatch(found) else None
 
 
+@lru_cache(_REMEMBERED)
 def code(text: str | None) -> str | None:
     """Return a short code (a service, an issue), words joined by `_`; None for anything else."""
     joined = "_".join((text or "").split()).casefold()
     return joined if _CODE.fullmatch(joined) and not _LONG_NUMBER.search(text or "") else None
 
 
+@lru_cache(_REMEMBERED)
 def label(text: str | None) -> str | None:
     """Return the name of a carrier or a building; None for what may be an address or a number.
 
@@ -61,6 +67,7 @@ def label(text: str | None) -> str | None:
     return None if bad or (len(words) > 1 and any(map(str.isdecimal, words))) else found
 
 
+@lru_cache(_REMEMBERED)
 def place(text: str | None) -> str | None:
     """Return a city, state or country in one spelling; None if it has digits or is no name.
 

@@ -7,12 +7,15 @@ with a finer one beside it. The finer one wins if it says something, unless the 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from detectors.events import Milestone
 
 M: TypeAlias = Milestone
 
+REMEMBERED: Final = 1024
+"""Answers kept: a source says the same few values again and again."""
 SAME: Final = None
 """A finer code that says no more than the coarse one it comes with."""
 
@@ -70,6 +73,7 @@ class Reader:
         self._coarse = {fold(code): found for code, found in vocabulary.coarse.items()}
         self._fine = {fold(code): found for code, found in vocabulary.fine.items()}
         self._firm = frozenset(map(fold, vocabulary.firm))
+        self._remembered = lru_cache(REMEMBERED)(self._look_up)
 
     def read(self, coarse: str | None, fine: str | None = None) -> Meaning:
         """Return the meaning of a coarse code and, where there is one, of its finer code.
@@ -82,6 +86,9 @@ class Reader:
         >>> words.folded().read("moving", "moving_9")
         Meaning(milestone=<Milestone.OTHER: 'other'>, unknown='moving_9')
         """
+        return self._remembered(coarse, fine)
+
+    def _look_up(self, coarse: str | None, fine: str | None) -> Meaning:
         for code in (fine, coarse):
             if code is not None and fold(code) in self._own:
                 return Meaning(self._own[fold(code)])

@@ -1,8 +1,9 @@
 """Events to Kafka, many requests under one acknowledgement, without a thread.
 
-librdkafka batches what is produced within `linger.ms`; its callbacks run on the event loop, which
-polls while anything is on its way. A request's future ends when all of its events are acknowledged
-by all in-sync replicas, or fails with the first that is not.
+What comes within two milliseconds is handed over at once: handing it over one by one wakes
+librdkafka's threads for each, which costs more than all the rest of a request. Its callbacks run on
+the event loop, which polls while anything is on its way. A request's future ends when all of its
+events are acknowledged by all in-sync replicas, or fails with the first that is not.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline.ingest.intake import Outgoing
 
-_POLL_SECONDS: Final = 0.001
-_LINGER_MS: Final = 3
+_TICK_SECONDS: Final = 0.002
+_LINGER_MS: Final = 2
 
 
 class NotAcknowledged(Exception):
@@ -45,7 +46,8 @@ class Delivery:
 
     def __init__(self, brokers: str, most_pending: int, timeout_seconds: float) -> None:
         self._most, self._timeout = most_pending, timeout_seconds
-        self._poller: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: list[tuple[str, Sequence[Outgoing], _Batch]] = []
         self._complaint = ""
         self.pending = 0
         self._producer = Producer(
@@ -73,18 +75,10 @@ class Delivery:
             raise NotAcknowledged("too many events are waiting for Kafka")
         loop = asyncio.get_running_loop()
         batch = _Batch(loop.create_future(), len(events))
-
-        def acknowledged(error: KafkaError | None, _message: Message) -> None:
-            self._acknowledged(batch, error)
-
-        try:
-            for event in events:
-                self._producer.produce(topic, event.value, event.key, on_delivery=acknowledged)
-                self.pending += 1
-        except (BufferError, KafkaException) as error:
-            raise NotAcknowledged("Kafka's queue is full or its producer broken") from error
-        if self._poller is None:
-            self._poller = loop.call_later(_POLL_SECONDS, self._poll, loop)
+        self.pending += len(events)
+        self._waiting.append((topic, events, batch))
+        if self._timer is None:
+            self._timer = loop.call_later(_TICK_SECONDS, self._tick, loop)
         try:
             async with asyncio.timeout(self._timeout):
                 await batch.future
@@ -92,19 +86,33 @@ class Delivery:
             self._complaint = f"no acknowledgement within {self._timeout:g} s"
             raise NotAcknowledged(self._complaint) from error
 
-    def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand over what has come and hear what is acknowledged."""
+        waiting, self._waiting = self._waiting, []
+        for topic, events, batch in waiting:
+            self._hand_over(topic, events, batch)
         self._producer.poll(0)
-        self._poller = (
-            loop.call_later(_POLL_SECONDS, self._poll, loop) if self.pending > 0 else None
-        )
+        self._timer = loop.call_later(_TICK_SECONDS, self._tick, loop) if self.pending else None
 
-    def _acknowledged(self, batch: _Batch, error: KafkaError | None) -> None:
+    def _hand_over(self, topic: str, events: Sequence[Outgoing], batch: _Batch) -> None:
+        def acknowledged(error: KafkaError | None, _message: Message) -> None:
+            self._acknowledged(batch, None if error is None else error.str())
+
+        for number, event in enumerate(events):
+            try:
+                self._producer.produce(topic, event.value, event.key, on_delivery=acknowledged)
+            except (BufferError, KafkaException) as error:
+                for _ in range(len(events) - number):
+                    self._acknowledged(batch, f"not handed over: {error}")
+                return
+
+    def _acknowledged(self, batch: _Batch, error: str | None) -> None:
         self.pending -= 1
         batch.left -= 1
         if error is not None:
-            self._complaint = error.str()
+            self._complaint = error
             if not batch.future.done():
-                batch.future.set_exception(NotAcknowledged(error.str()))
+                batch.future.set_exception(NotAcknowledged(error))
             return
         self._complaint = ""
         if batch.left == 0 and not batch.future.done():
@@ -112,4 +120,7 @@ class Delivery:
 
     async def close(self, seconds: float) -> int:
         """Wait for what is on its way; return how many events are not acknowledged."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            self._hand_over(*each)
         return await asyncio.to_thread(self._producer.flush, seconds)
