@@ -128,10 +128,12 @@ class Intake:
         gone = {item.event_id for item in items if isinstance(item, Retraction)}
         taken = Taken()
         here: set[str] = set()
+        # Some providers write a history with the newest first; a log tells it as it happened.
+        read = [item for item in items if isinstance(item, Read)]
+        for event in sorted(read, key=_occurred):
+            self._event(event, where, at, taken, gone, here)
         for item in items:
-            if isinstance(item, Read):
-                self._event(item, where, at, taken, gone, here)
-            elif isinstance(item, Rejected):
+            if isinstance(item, Rejected):
                 taken.rejected.append(item)
             elif isinstance(item, Ignored):
                 taken.ignored[item.why] += 1
@@ -172,6 +174,10 @@ class Intake:
         if not self._history or event.received_at is not None:
             return event
         return msgspec.structs.replace(event, received_at=event.occurred_at)
+
+
+def _occurred(item: Read) -> datetime:
+    return item.event.occurred_at
 
 
 def retractions(adapter: Adapter, documents: Iterable[Document]) -> set[str]:

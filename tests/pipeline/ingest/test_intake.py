@@ -24,6 +24,14 @@ def test_an_event_twice_in_a_document_goes_out_once() -> None:
     assert (len(taken.events), taken.duplicates) == (1, 1)
 
 
+def test_a_history_goes_out_as_it_happened() -> None:
+    """Also where the provider writes the newest scan first: the log's order is a parcel's life."""
+    newest = scan(2, "2026-03-04T00:00:00Z")
+    oldest = scan(1, "2026-03-02T00:00:00Z")
+    taken = intake().take(b"[" + newest + b"," + oldest + b"]", "x")
+    assert [event.event_id for event in taken.events] == ["e-1", "e-2"]
+
+
 def test_what_is_not_safe_is_no_duplicate() -> None:
     """Only the caller says when an event is safe, so a failed write is tried again."""
     ours = intake()
