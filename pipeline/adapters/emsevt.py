@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar, Final
 
-from pipeline.adapters.base import Parcel, Scan, Spot, TrackingAdapter
+from pipeline.adapters.base import Spot
 from pipeline.adapters.documents import row_of
 from pipeline.adapters.items import Document, Item, Refusal, Row, Unreadable
+from pipeline.adapters.scans import Parcel, Scan, TrackingAdapter
 from pipeline.adapters.vocabulary import M, Vocabulary
 
 RETAINED: Final = "EME + reason"

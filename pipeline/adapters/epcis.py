@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from pipeline.adapters.base import Parcel, Scan, Spot, TrackingAdapter, made_id
+from pipeline.adapters.base import Spot, made_id
 from pipeline.adapters.documents import decoded
 from pipeline.adapters.gs1 import location, logistic_unit
 from pipeline.adapters.items import (
@@ -25,6 +25,7 @@ from pipeline.adapters.items import (
     Skipped,
     Unreadable,
 )
+from pipeline.adapters.scans import Parcel, Scan, TrackingAdapter
 from pipeline.adapters.vocabulary import SAME, M, Vocabulary
 
 VOCABULARY: Final = Vocabulary(

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from pipeline.adapters.base import Parcel, Scan, Spot, TrackingAdapter
+from pipeline.adapters.base import Spot
 from pipeline.adapters.documents import decoded
 from pipeline.adapters.items import Document, Ignored, Item, Refusal, Skipped, Unreadable
 from pipeline.adapters.privacy import code
+from pipeline.adapters.scans import Parcel, Scan, TrackingAdapter
 from pipeline.adapters.vocabulary import SAME, M, Vocabulary
 
 VOCABULARY: Final = Vocabulary(

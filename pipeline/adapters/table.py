@@ -10,10 +10,11 @@ import msgspec
 from configs.mapping import Column, Mapping, MilestoneColumn, TrackingFields
 from detectors.events import Complaint, Milestone, TrackingEvent
 from pipeline.adapters import aftership, easypost, emsevt, epcis, shippo, track17
-from pipeline.adapters.base import Parcel, Scan, Spot, TrackingAdapter, made_id
+from pipeline.adapters.base import Spot, made_id
 from pipeline.adapters.items import Document, Item, Options, Read, Refusal, Row, Unreadable
 from pipeline.adapters.privacy import code, identifier
 from pipeline.adapters.rows import Cells, amount_minor, flag, items_of, text_of
+from pipeline.adapters.scans import Parcel, Scan, TrackingAdapter
 from pipeline.adapters.vocabulary import Reader, Vocabulary
 
 VOCABULARIES: Final = {

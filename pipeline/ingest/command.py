@@ -95,7 +95,8 @@ def ingest_command(
     elif learn is not None:
         typer.echo(learned(learn), nl=False)
     elif unknown and not files and source is None:
-        typer.echo(served_unknowns(settings.ingest))
+        for line in served_unknowns(settings.ingest):
+            typer.echo(line)
     elif source is None:
         raise typer.BadParameter("say what: --from NAME, --serve or --learn FILE")
     else:

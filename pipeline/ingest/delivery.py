@@ -50,6 +50,8 @@ class Delivery:
         self._waiting: list[tuple[str, Sequence[Outgoing], _Batch]] = []
         self._complaint = ""
         self.pending = 0
+        self.broken = asyncio.Event()
+        """Set when librdkafka can write nothing more: only a new process helps."""
         self._producer = Producer(
             {
                 "bootstrap.servers": brokers,
@@ -61,8 +63,14 @@ class Delivery:
                 "queue.buffering.max.messages": max(1, most_pending),
                 "message.timeout.ms": 60_000,
                 "log_level": 0,
+                "error_cb": self._error,
             }
         )
+
+    def _error(self, error: KafkaError) -> None:
+        self._complaint = error.str()
+        if error.fatal():
+            self.broken.set()
 
     @property
     def problem(self) -> str:

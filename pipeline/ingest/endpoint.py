@@ -156,7 +156,7 @@ class Endpoint:
         return None
 
     async def _take(self, gate: Gate, body: bytes) -> Answer:
-        taken = gate.intake.take(body, "webhook", datetime.now(UTC))
+        taken = gate.intake.take(body, "", datetime.now(UTC))
         _count(gate.name, taken)
         if taken.events:
             try:

@@ -122,7 +122,8 @@ class Intake:
     def take(self, document: Document, where: str, at: datetime | None = None) -> Taken:
         """Return what a document comes to; never raises for what it says.
 
-        `where` names the document for people; `at` is when it came, None for files.
+        `where` names the document for people, nothing where the parcel must do; `at` is when it
+        came, None for files.
         """
         items = list(self.adapter.read(document, at))
         gone = {item.event_id for item in items if isinstance(item, Retraction)}
@@ -166,7 +167,7 @@ class Intake:
             taken.rejected.append(why)
             return
         if item.unknown is not None:
-            self.unknowns.see(item.unknown, where)
+            self.unknowns.see(item.unknown, where or event.key)
             taken.unknown += 1
         taken.events.append(out)
 

@@ -6,9 +6,11 @@ then the process ends.
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import msgspec
 import structlog
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -24,6 +26,7 @@ from pipeline.ingest.settings import Ingest, Scheme, Source
 from pipeline.ingest.signatures import DEFAULT_SCHEMES
 from pipeline.ingest.sources import opened
 from pipeline.settings import Settings
+from pipeline.stops import BrokerUnavailable
 
 _log = structlog.get_logger()
 _SERVED_IDS = 200_000
@@ -52,14 +55,23 @@ async def _serve(settings: Settings) -> None:
         port = await _listen(server, ingest.host, ingest.port)
         admin_port = await _listen(admin, ingest.admin_host, ingest.admin_port)
         _log.info("takes webhooks", host=ingest.host, port=port, admin_port=admin_port)
-        await stop.wait()
+        await _first_of(stop, delivery.broken)
         endpoint.stopping = True
         await _drain(endpoint, ingest.stop_seconds)
         left = await delivery.close(ingest.stop_seconds)
         _log.info("stopped", not_acknowledged=left)
+        if delivery.broken.is_set():
+            raise BrokerUnavailable(f"Kafka: {delivery.problem}; start again")
     finally:
         await server.cleanup()
         await admin.cleanup()
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 async def _listen(runner: web.ServerRunner | web.AppRunner, host: str, port: int) -> int:
@@ -127,11 +139,24 @@ def _admin(endpoint: Endpoint) -> web.Application:
     return app
 
 
-def served_unknowns(ingest: Ingest) -> str:
-    """Return what the running endpoint of the settings lists. Raises `Failure`."""
+def served_unknowns(ingest: Ingest) -> Iterator[str]:
+    """Yield what the running endpoint of the settings lists, a line a value. Raises `Failure`."""
     url = f"http://{ingest.admin_host}:{ingest.admin_port}/unknown"
     try:
         with urlopen(url, timeout=5) as response:
-            return bytes(response.read()).decode()
+            listed = _decode_unknowns(response.read())
     except (URLError, OSError) as error:
         raise Failure(f"no endpoint answers at {url}; for files: --from NAME FILE") from error
+    for source, values in listed.items():
+        for value, found in values.items():
+            yield f"{found.count:>9,}  {source}: {value}  ({', '.join(found.seen)})"
+    if not any(listed.values()):
+        yield "every value is known"
+
+
+class _Unknown(msgspec.Struct):
+    count: int
+    seen: list[str]
+
+
+_decode_unknowns = msgspec.json.Decoder(dict[str, dict[str, _Unknown]]).decode

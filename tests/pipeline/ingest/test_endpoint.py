@@ -4,6 +4,8 @@ import gzip
 import http.client
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -212,6 +214,14 @@ def test_metrics_health_and_unknown_values(served: Served) -> None:
     unknown = json.loads(served.get("/unknown")[1])
     assert unknown["aftership"]["InTransit_777"]["count"] == 1
     assert served.get("/metrics", admin=False)[0] == 404
+    settings = served.log.parent / "settings.yaml"
+    shown = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "--settings", settings, "ingest", "--unknown"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert "aftership: InTransit_777  (swift/UNKNOWN00001)" in shown.stdout
 
 
 def test_log_holds_nothing_of_the_webhooks(served: Served) -> None:
