@@ -4,9 +4,10 @@ Debezium's envelope (`before`, `after`, `op`; alone or as `payload` beside its `
 recognised, and so is its flattened form with `__deleted`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from configs.mapping import Column, CustomerColumn, MoneyColumn, TimeColumn
@@ -28,6 +29,11 @@ from pipeline.adapters.times import BadTime, Zones, read_time
 
 _OPERATIONS: Final = frozenset({"c", "u", "d", "r"})
 _MISSING: Final = object()
+_AMOUNT: Final = re.compile(
+    r"(?P<whole>\d{1,3}(?:[ .,'’]\d{3})+|\d{1,9})(?:[.,](?P<part>\d{1,2}|\d{4}))?"
+)
+"""1290, 1290.5, 12,90, 1.290,00 and 1 290; three digits after a separator are thousands."""
+_SEPARATORS: Final = re.compile(r"\D")
 _TRUE: Final = frozenset({"true", "yes", "y", "1", "t"})
 
 
@@ -188,14 +194,12 @@ def amount_minor(row: Row, spec: MoneyColumn | None) -> int | None:
     text = text_of(row, spec)
     if spec is None or text is None:
         return None
-    plain = text.replace(" ", "")
-    if "," in plain and "." not in plain:
-        plain = plain.replace(",", ".")  # 12,90
-    try:
-        number = Decimal(plain.replace(",", "")) * (100 if spec.unit == "major" else 1)
-        return int(number.to_integral_value())
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        raise Unreadable(Refusal.UNREADABLE_NUMBER, f"{_named(spec)}: not an amount") from error
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise Unreadable(Refusal.UNREADABLE_NUMBER, f"{_named(spec)}: not an amount")
+    whole, part = _SEPARATORS.sub("", match["whole"]), match["part"] or "0"
+    number = Decimal(f"{whole}.{part}") * (100 if spec.unit == "major" else 1)
+    return int(number.to_integral_value())
 
 
 def flag(text: str | None) -> bool | None:

@@ -12,7 +12,7 @@ from detectors.events import Complaint, Milestone, TrackingEvent
 from pipeline.adapters import aftership, easypost, emsevt, epcis, shippo, track17
 from pipeline.adapters.base import Spot, made_id
 from pipeline.adapters.items import Document, Item, Options, Read, Refusal, Row, Unreadable
-from pipeline.adapters.privacy import code, identifier
+from pipeline.adapters.privacy import code, identifier, label
 from pipeline.adapters.rows import Cells, amount_minor, flag, items_of, text_of
 from pipeline.adapters.scans import Parcel, Scan, TrackingAdapter
 from pipeline.adapters.vocabulary import Reader, Vocabulary
@@ -99,7 +99,7 @@ class Table(TrackingAdapter):
 
     def region(self, spot: Spot) -> str | None:
         """Return a region as the table writes it: codes such as `R01` are regions too."""
-        return super().region(spot) or identifier(spot.state)
+        return super().region(spot) or label(spot.state)
 
     def _scan(self, row: Row, spot: Spot, status: str, fine: str | None) -> Scan:
         places = (*spot[:2], self.region(spot), spot.state)

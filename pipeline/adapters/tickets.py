@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from detectors.events import Category, Complaint, InvalidEvent
 from pipeline.adapters.base import Adapter, Spot, made_id
 from pipeline.adapters.items import Item, Kind, Read, Refusal, Rejected
-from pipeline.adapters.privacy import code, identifier, parcel_number, place
+from pipeline.adapters.privacy import code, identifier, label, parcel_number, place
 from pipeline.adapters.times import BadTime, read_time
 
 PREFIXES: Final = ("region", "order", "parcel", "carrier", "issue", "category", "supplier")
@@ -88,9 +88,9 @@ class TicketAdapter(Adapter):
                 found[prefix.casefold()] = rest
         if found["region"] is not None:
             named = found["region"].replace("_", " ")
-            found["region"] = self.region(Spot(state=place(named) or identifier(found["region"])))
+            found["region"] = self.region(Spot(state=place(named) or label(found["region"])))
         return found
 
     def region(self, spot: Spot) -> str | None:
         """Return a region as the help desk writes it: codes such as `R01` are regions too."""
-        return super().region(spot) or identifier(spot.state)
+        return super().region(spot) or label(spot.state)

@@ -7,6 +7,7 @@ events are acknowledged by all in-sync replicas, or fails with the first that is
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,10 +26,10 @@ class NotAcknowledged(Exception):
 class _Batch:
     """The events of one request."""
 
-    __slots__ = ("future", "left")
+    __slots__ = ("due", "future", "left")
 
-    def __init__(self, future: "asyncio.Future[None]", left: int) -> None:
-        self.future, self.left = future, left
+    def __init__(self, future: "asyncio.Future[None]", left: int, due: float) -> None:
+        self.future, self.left, self.due = future, left, due
 
 
 class Delivery:
@@ -47,6 +48,7 @@ class Delivery:
     def __init__(self, brokers: str, most_pending: int, timeout_seconds: float) -> None:
         self._most, self._timeout = most_pending, timeout_seconds
         self._timer: asyncio.TimerHandle | None = None
+        self._open: deque[_Batch] = deque()
         self._waiting: list[tuple[str, Sequence[Outgoing], _Batch]] = []
         self._complaint = ""
         self.pending = 0
@@ -82,17 +84,13 @@ class Delivery:
         if self.pending + len(events) > self._most:
             raise NotAcknowledged("too many events are waiting for Kafka")
         loop = asyncio.get_running_loop()
-        batch = _Batch(loop.create_future(), len(events))
+        batch = _Batch(loop.create_future(), len(events), loop.time() + self._timeout)
         self.pending += len(events)
         self._waiting.append((topic, events, batch))
+        self._open.append(batch)
         if self._timer is None:
             self._timer = loop.call_later(_TICK_SECONDS, self._tick, loop)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await batch.future
-        except TimeoutError as error:
-            self._complaint = f"no acknowledgement within {self._timeout:g} s"
-            raise NotAcknowledged(self._complaint) from error
+        await batch.future
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hand over what has come and hear what is acknowledged."""
@@ -100,7 +98,16 @@ class Delivery:
         for topic, events, batch in waiting:
             self._hand_over(topic, events, batch)
         self._producer.poll(0)
+        self._give_up(loop.time())
         self._timer = loop.call_later(_TICK_SECONDS, self._tick, loop) if self.pending else None
+
+    def _give_up(self, now: float) -> None:
+        """End the wait of requests whose time is over; one look at the oldest costs nothing."""
+        while self._open and (self._open[0].future.done() or self._open[0].due <= now):
+            batch = self._open.popleft()
+            if not batch.future.done():
+                self._complaint = f"no acknowledgement within {self._timeout:g} s"
+                batch.future.set_exception(NotAcknowledged(self._complaint))
 
     def _hand_over(self, topic: str, events: Sequence[Outgoing], batch: _Batch) -> None:
         def acknowledged(error: KafkaError | None, _message: Message) -> None:

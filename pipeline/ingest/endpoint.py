@@ -5,6 +5,7 @@
 | 200    | every event is acknowledged by Kafka                              |                   |
 | 400    | `not_json`                                                        | no                |
 | 401    | `signature_missing`, `signature_wrong`, `signature_stale`         | no                |
+| 408    | `slow_body`                                                       | later             |
 | 404    | `no_such_source`; 405 for another method than POST                | no                |
 | 413    | `too_large`                                                       | no                |
 | 415    | `not_json_content`: no JSON, or compressed                        | no                |
@@ -36,6 +37,8 @@ from pipeline.ingest.signatures import verify
 
 _JSON: Final = "application/json"
 _RETRY_SECONDS: Final = 5
+_BODY_SECONDS: Final = 10.0
+"""How long a body may take to come: a sender that trickles holds no memory for longer."""
 
 
 class Answer(NamedTuple):
@@ -122,7 +125,10 @@ class Endpoint:
         refused = self._refusal(request, gate)
         if refused is not None or gate is None:
             return refused or _error(404, "no_such_source")
-        body = await _body(request, gate.source.max_body_bytes)
+        try:
+            body = await _body(request, gate.source.max_body_bytes)
+        except TimeoutError:
+            return _error(408, "slow_body", _RETRY_SECONDS)
         if body is None:
             return _error(413, "too_large")
         denied = verify(
@@ -200,14 +206,23 @@ def _unreadable(taken: Taken) -> Answer:
 
 
 async def _body(request: web.BaseRequest, most: int) -> bytes | None:
-    """Return the body, None where it is larger than it may be."""
+    """Return the body, None where it is larger than it may be. Raises `TimeoutError`."""
     if (request.content_length or 0) > most:
         return None
+    if request.content.is_eof():  # it has come with its headers
+        read = request.content.read_nowait()
+        return read if len(read) <= most else None
+    return await _slow_body(request, most)
+
+
+async def _slow_body(request: web.BaseRequest, most: int) -> bytes | None:
+    """Return a body that comes in parts. Raises `TimeoutError`."""
     read = bytearray()
-    while chunk := await request.content.readany():
-        read += chunk
-        if len(read) > most:
-            return None
+    async with asyncio.timeout(_BODY_SECONDS):
+        while chunk := await request.content.readany():
+            read += chunk
+            if len(read) > most:
+                return None
     return bytes(read)
 
 

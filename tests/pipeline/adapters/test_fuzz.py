@@ -79,7 +79,7 @@ def test_payloads_cut_off_and_with_flipped_bytes(name: str, payload: bytes) -> N
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(document=st.binary() | ANYTHING.map(lambda found: json.dumps(found).encode()))
 def test_any_bytes(name: str, document: bytes) -> None:
     """Arbitrary bytes and arbitrary JSON come to items, never to an exception."""
@@ -87,6 +87,23 @@ def test_any_bytes(name: str, document: bytes) -> None:
     items = list(adapter.read(document))
     assert items
     assert not any(isinstance(item, Read) for item in items)
+
+
+CELLS = st.none() | st.text() | st.integers() | st.floats() | st.booleans() | st.binary()
+
+
+@pytest.mark.parametrize("file", ["table/portal.csv", "complaint-table/reviews.csv"])
+@settings(deadline=None)
+@given(data=st.data())
+def test_any_row(file: str, data: st.DataObject) -> None:
+    """Cells of any type and text, columns missing: an event that is whole, or a reason."""
+    source = conformance.source_of(conformance.FOLDER / file)
+    names = {"table/portal.csv": "Sendungsnummer Status Datum Uhrzeit Ort Bundesland Auftrag "
+             "Kunde Wert", "complaint-table/reviews.csv": "id uid written province kind problem "
+             "waybill"}[file].split()  # fmt: skip
+    row = data.draw(st.dictionaries(st.sampled_from(names), CELLS))
+    taken = Intake(source.adapter, Seen()).take(row, "fuzz")
+    assert len(taken.events) + len(taken.rejected) == 1
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.events import Milestone, TrackingEvent
@@ -17,6 +17,7 @@ LIVES = st.lists(st.tuples(st.sampled_from(Milestone), st.integers(1, 90_000)), 
 
 
 @pytest.mark.parametrize("name", VOCABULARIES)
+@settings(deadline=None)
 @given(life=LIVES)
 def test_what_can_be_said_comes_back(name: str, life: list[tuple[Milestone, int]]) -> None:
     """Milestones and times, in order; nothing is missing but what the vocabulary cannot say."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.adapters.times import BadTime, TimeProblem, Zones, read_time
@@ -60,6 +60,7 @@ def test_what_is_no_time(text: str | None, problem: TimeProblem) -> None:
 
 
 @pytest.mark.parametrize("layout", ["iso", "epoch_s", "epoch_ms", "epoch_us", "%d.%m.%Y"])
+@settings(deadline=None)
 @given(text=st.text(max_size=40))
 def test_any_text_is_a_time_or_refused(layout: str, text: str) -> None:
     """Nothing else is raised, whatever the format."""
@@ -69,6 +70,7 @@ def test_any_text_is_a_time_or_refused(layout: str, text: str) -> None:
         return
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1)))  # noqa: DTZ001 - local on purpose
 def test_local_times_go_out_and_come_back(local: datetime) -> None:
     """Except in the hour that is skipped, a local time read in its zone is that time again."""

@@ -1,7 +1,7 @@
 """Every published value has a meaning; whatever is not published is `other`, and told."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.adapters.reference import vocabularies
@@ -33,6 +33,7 @@ def test_together_they_say_everything_we_can_hear() -> None:
     assert frozenset(M) == frozenset().union(*(v.says() for v in VOCABULARIES.values()))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(VOCABULARIES)), st.text(), st.none() | st.text())
 def test_any_code_has_a_milestone(name: str, code: str, detail: str | None) -> None:
     """The mapping is total; a value nobody knows comes back, to be counted."""

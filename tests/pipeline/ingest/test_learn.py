@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.mapping import load_mapping
@@ -87,6 +87,7 @@ def test_times(values: list[str], layout: str, local: bool, ambiguous: str | Non
     assert (guess.format, guess.local, guess.ambiguous) == (layout, local, ambiguous)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), max_size=5), st.text())
 def test_any_column_is_guessed_or_not(values: list[str], name: str) -> None:
     """No value and no name breaks a guess."""
@@ -94,6 +95,7 @@ def test_any_column_is_guessed_or_not(values: list[str], name: str) -> None:
     assert all(status_of(value).why or not status_of(value).milestone for value in values)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text(max_size=12), min_size=2, max_size=2), min_size=2, max_size=5))
 def test_any_table_gives_yaml(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
