@@ -18,14 +18,16 @@ Nothing of a body and no header is logged.
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter as Tally
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import ceil
 from typing import Final, NamedTuple
 
 import msgspec
 from aiohttp import web
+from prometheus_client import Counter
 
 from pipeline.adapters.items import Refusal
 from pipeline.ingest import metrics
@@ -100,7 +102,7 @@ class Endpoint:
             self.active -= 1
             if self.stopping and not self.active:
                 self.idle.set()
-        metrics.REQUESTS.labels(name if gate else "(none)", answer.status).inc()
+        _answered(name if gate else "(none)", answer.status).inc()
         metrics.SECONDS.observe(time.perf_counter() - began)
         return as_response(answer)
 
@@ -171,10 +173,20 @@ class Endpoint:
                 return _error(503, "kafka_unavailable", _RETRY_SECONDS)
             for event in taken.events:
                 gate.intake.seen.add(event.event_id)
-            metrics.EVENTS.labels(gate.name).inc(len(taken.events))
+            _written(gate.name).inc(len(taken.events))
         elif taken.rejected and not taken.duplicates:
             return _unreadable(taken)
         return Answer(200, _summary(taken))
+
+
+@lru_cache(512)
+def _answered(source: str, status: int) -> Counter:
+    return metrics.REQUESTS.labels(source, status)
+
+
+@lru_cache(512)
+def _written(source: str) -> Counter:
+    return metrics.EVENTS.labels(source)
 
 
 def _count(name: str, taken: Taken) -> None:
@@ -194,12 +206,12 @@ def _summary(taken: Taken) -> dict[str, object]:
     return {
         "accepted": len(taken.events),
         "duplicates": taken.duplicates,
-        "rejected": dict(Counter(str(item.reason) for item in taken.rejected)),
+        "rejected": dict(Tally(str(item.reason) for item in taken.rejected)),
     }
 
 
 def _unreadable(taken: Taken) -> Answer:
-    reasons = dict(Counter(str(item.reason) for item in taken.rejected))
+    reasons = dict(Tally(str(item.reason) for item in taken.rejected))
     if set(reasons) == {Refusal.NOT_JSON}:
         return _error(400, "not_json")
     return Answer(422, {"error": "unreadable", "reasons": reasons})

@@ -5,6 +5,7 @@ then the process ends.
 """
 
 import asyncio
+import gc
 import signal
 from collections.abc import Iterator
 from urllib.error import URLError
@@ -29,6 +30,8 @@ from pipeline.settings import Settings
 from pipeline.stops import BrokerUnavailable
 
 _log = structlog.get_logger()
+_COLLECT_EVERY = 50_000
+"""Requests make hardly any cycles: looking for them after every 700 objects is in vain."""
 _SERVED_IDS = 200_000
 """Ids each source remembers; a repetition further apart is written again under the same id."""
 
@@ -54,6 +57,8 @@ async def _serve(settings: Settings) -> None:
     try:
         port = await _listen(server, ingest.host, ingest.port)
         admin_port = await _listen(admin, ingest.admin_host, ingest.admin_port)
+        gc.freeze()
+        gc.set_threshold(_COLLECT_EVERY)
         _log.info("takes webhooks", host=ingest.host, port=port, admin_port=admin_port)
         await _first_of(stop, delivery.broken)
         endpoint.stopping = True
