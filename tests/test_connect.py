@@ -1,6 +1,12 @@
 """docs/connect.md as a new user would follow it: each example goes from the page to a decision."""
 
+import csv
+import io
+import json
 import re
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +46,33 @@ def test_example_ends_in_a_decision(
     stream = "--complaints" if "complaint_id" in Path("events.ndjson").read_text("utf-8") else ""
     run("replay", stream or "--tracking", "events.ndjson", "--decisions", "decisions.ndjson")
     assert Path("decisions.ndjson").read_text("utf-8").strip()
+
+
+def test_polling_query_with_overlapping_windows(tmp_path: Path) -> None:
+    """The query's rows as CSV through a pipe; what two polls both bring has one id."""
+    (tmp_path / "shipments.yaml").write_text(files()["shipments.yaml"], "utf-8")
+    shop = sqlite3.connect(":memory:")
+    shop.execute("create table shipments (tracking_no, carrier, status, changed_at integer)")
+    shop.executemany(
+        "insert into shipments values (?, 'swift', 'shipped', ?)",
+        [(f"SW{n:08}", 1_772_445_240_000 + n * 60_000) for n in range(30)],
+    )
+    ids = []
+    for since in (0, 10):
+        found = shop.execute(
+            "select * from shipments where changed_at > ?", (1_772_445_240_000 + since * 60_000,)
+        )
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow([column[0] for column in found.description])
+        writer.writerows(found)
+        command = [sys.executable, "-m", "pipeline.cli", "ingest", "--from", "shipments.yaml", "-"]
+        done = subprocess.run(
+            command, input=text.getvalue().encode(), cwd=tmp_path, capture_output=True, check=True
+        )
+        ids += [json.loads(line)["event_id"] for line in done.stdout.splitlines()]
+    shop.close()
+    assert (len(ids), len(set(ids))) == (29 + 19, 29)
 
 
 def run(*words: str) -> str:

@@ -37,6 +37,11 @@ SOURCES = {
     "zendesk": {"secrets": [SECRET], "region": "unknown"},
     "epcis": {"secrets": [STANDARD]},
     "freshdesk": {"secrets": [SECRET], "region": "unknown"},
+    "shipments": {
+        "mapping": str(FOLDER / "table" / "debezium.yaml"),
+        "secrets": [SECRET],
+        "signature": "token",
+    },
     "slow": {
         "adapter": "aftership",
         "secrets": [SECRET],
@@ -136,6 +141,16 @@ def test_documented_payload_under_the_provider_s_own_signature(
     assert (first.status, first.body["accepted"]) == (200, events)
     again = served.post(f"/{source}", body, headers)
     assert (again.body["accepted"], again.body["duplicates"]) == (0, events)
+
+
+def test_changes_of_a_database_are_taken_by_their_mapping(served: Served) -> None:
+    """Debezium's envelope, posted by something that has the token."""
+    row = {"tracking_no": "CHANGE000001", "carrier": "swift", "status": "shipped", "region": "R01"}
+    after = {**row, "changed_at": int((NOW - timedelta(hours=1)).timestamp() * 1000)}
+    body = json.dumps({"op": "c", "before": None, "after": after, "ts_ms": 1}).encode()
+    headers = JSON | {"Authorization": f"Bearer {SECRET}"}
+    assert served.post("/shipments", body, headers).body["accepted"] == 1
+    assert served.post("/shipments", body, JSON).status == 401
 
 
 def test_replayed_signature_is_refused(served: Served) -> None:
