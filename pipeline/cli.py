@@ -32,6 +32,7 @@ ENTRIES: Final = (
     Entry("deliver", "pipeline.run:deliver_command", "Decisions in, coupons and alerts out."),
     Entry("topics", "pipeline.topics_command:topics_app", "Create or check Forewarn's topics."),
     Entry("simulate", "pipeline.simulate:simulate_command", "Make parcels with planted trouble."),
+    Entry("ingest", "pipeline.ingest.command:ingest_command", "Pour in what carriers send."),
     Entry("import-orders", "pipeline.importer:import_command", "Turn a shop's orders into events."),
     Entry("replay", "pipeline.replay_command:replay_command", "Run the same detectors over files."),
     Entry("explain", "pipeline.explain_command:explain_command", "Tell why a parcel was flagged."),
