@@ -198,7 +198,7 @@ def test_changes_replicate() -> None:
 def test_no_epoch_is_entered_before_its_lessons() -> None:
     """A core says what it has and stays where it is; scans it may not take are an error."""
     one = core(0)
-    scans = batch([scan("swift/P", Milestone.ARRIVED, hours) for hours in (0.5, 0.6, 5.5)])
+    scans = batch([scan("swift/P", Milestone.ARRIVED, hours) for hours in (0.5, 0.6, 9.5)])
     start = int(scans.arrivals[0] // HOUR) * HOUR
     assert one.room(scans.arrivals) == 0
     with pytest.raises(ValueError, match="may not be entered"):
