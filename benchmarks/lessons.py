@@ -118,9 +118,9 @@ def main() -> None:
 
 
 def _found(world: Path | None, replayed: Replayed) -> tuple[str, str]:
-    if world is None:
+    stalls = world and score(replayed, {}, read_truth(world / "truth.ndjson"), 1.0).stalls
+    if not stalls:
         return "", ""
-    stalls = score(replayed, {}, read_truth(world / "truth.ndjson"), 1.0).stalls
     return f"{stalls.hits.recall or 0:.3f}", f"{stalls.false_in_1000 or 0:.2f}"
 
 

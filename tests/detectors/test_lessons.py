@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 import pytest
 
-from detectors.base import EVERYBODY, Batch, Lesson, Output, StateError
+from detectors.base import EVERYBODY, Batch, Core, Lesson, Output, StateError
 from detectors.decisions import Decision
 from detectors.events import Milestone, TrackingEvent
 from detectors.lessons import DELAY, PIECE_BYTES, Inbox, Teacher, lessons, teachers_of
@@ -182,8 +183,11 @@ def test_a_partition_without_scans_learns_from_the_others() -> None:
 def test_changes_replicate() -> None:
     """Copies kept by changes, applied twice, are equal to cores and teachers at every step."""
     school = School(shares(troubled()), random.Random(7))
-    originals = [*school.cores, *school.teachers]
-    copies = [*map(core, range(PARTITIONS)), *map(teacher, teachers_of(PARTITIONS))]
+    originals: list[Core[Any]] = [*school.cores, *school.teachers]
+    copies: list[Core[Any]] = [
+        *map(core, range(PARTITIONS)),
+        *map(teacher, teachers_of(PARTITIONS)),
+    ]
     for _ in range(60):
         for _ in range(9):
             school.step()
