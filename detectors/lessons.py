@@ -24,11 +24,13 @@ from detectors.base import EVERYBODY, Batch, Lesson, Output, StateError
 from detectors.table import pack, page_of, unpack
 from detectors.tallies import NOTHING, Tally, merged, most_seen, pieces
 
-DELAY: Final = 2
+DELAY: Final = 4
 """Epochs from the one in which something was seen to the first in which it counts. With 1 no core
-could enter an epoch before the slowest has entered it; with 2 it has an epoch's time to wait for
-the lessons. More would let partitions drift further apart while they catch up, and would keep more
-lessons in the state of each."""
+could enter an epoch before the slowest has entered it. Each one more is an epoch by which
+partitions may drift apart: while they catch up, so much is judged between two rounds of lessons;
+live, so long may one stand still before the others wait. Each one more also keeps an epoch's
+lessons in the state of every partition, and knowledge is that much older, which is nothing beside
+its half-life of weeks."""
 TEACHERS: Final = 4
 """Most teachers. A merged lesson goes to every partition, so records an epoch are 2 x teachers x
 partitions; more teachers would only make each one's sums smaller, which are small."""

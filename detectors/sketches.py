@@ -183,7 +183,11 @@ class Sketches:
         if not tally.keys:
             return
         cells, counts = tally.read()
-        codes = np.array([self.code(key) for key in tally.keys], np.int64)
+        known = self._codes.get
+        codes = np.array(
+            [self.code(key) if (code := known(key)) is None else code for key in tally.keys],
+            np.int64,
+        )
         rows = self._rows_in(self._waiting, codes)
         self._note(self._waiting, codes)
         self._waiting.pending.count(rows[cells // BINS], cells % BINS, counts)

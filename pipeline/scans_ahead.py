@@ -9,6 +9,7 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.base import GRID_SECONDS
 from pipeline.record_columns import RecordColumns
 from pipeline.scan_reader import ScanChunk
 
@@ -39,8 +40,13 @@ class ScansAhead:
 
     @property
     def latest(self) -> float:
-        """The largest arrival, seconds; -inf without a scan."""
-        return float(self._chunk.batch.arrivals.max(initial=-np.inf))
+        """The minute of the largest arrival, seconds; -inf without a scan.
+
+        Whole minutes, as sources report their clocks: whether scans had to wait must not show in
+        the clocks of those who follow.
+        """
+        latest = float(self._chunk.batch.arrivals.max(initial=-np.inf))
+        return latest if latest == -np.inf else latest // GRID_SECONDS * GRID_SECONDS
 
     def begin(self, offset: int) -> None:
         """Stand before the first record at an offset or beyond."""

@@ -121,7 +121,7 @@ class Kafka(_Section):
     replication: int = Field(default=1, ge=1, le=16)
     """Copies of every topic; 3 where losing a broker must lose nothing."""
     retention_days: float = Field(default=7, gt=0)
-    """How long events, counts and notices are kept. A worker that is down for longer finds a
+    """How long events, counts and lessons are kept. A worker that is down for longer finds a
     gap."""
     decisions_retention_days: float = Field(default=90, gt=0)
     """How long decisions, remedies and dead letters are kept. The ledger is kept forever."""

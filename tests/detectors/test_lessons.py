@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from detectors.base import EVERYBODY, Batch, Lesson, Output, StateError
+from detectors.base import EVERYBODY, Batch, Core, Lesson, Output, StateError
 from detectors.decisions import Decision
 from detectors.events import Milestone, TrackingEvent
 from detectors.lessons import DELAY, PIECE_BYTES, Inbox, Teacher, lessons, teachers_of
@@ -183,8 +183,11 @@ def test_a_partition_without_scans_learns_from_the_others() -> None:
 def test_changes_replicate() -> None:
     """Copies kept by changes, applied twice, are equal to cores and teachers at every step."""
     school = School(shares(troubled()), random.Random(7))
-    originals: list[Any] = [*school.cores, *school.teachers]
-    copies: list[Any] = [*map(core, range(PARTITIONS)), *map(teacher, teachers_of(PARTITIONS))]
+    originals: list[Core[Any]] = [*school.cores, *school.teachers]
+    copies: list[Core[Any]] = [
+        *map(core, range(PARTITIONS)),
+        *map(teacher, teachers_of(PARTITIONS)),
+    ]
     for _ in range(60):
         for _ in range(9):
             school.step()
@@ -199,7 +202,7 @@ def test_changes_replicate() -> None:
 def test_no_epoch_is_entered_before_its_lessons() -> None:
     """A core says what it has and stays where it is; scans it may not take are an error."""
     one = core(0)
-    scans = batch([scan("swift/P", Milestone.ARRIVED, hours) for hours in (0.5, 0.6, 5.5)])
+    scans = batch([scan("swift/P", Milestone.ARRIVED, hours) for hours in (0.5, 0.6, 9.5)])
     start = int(scans.arrivals[0] // HOUR) * HOUR
     assert one.room(scans.arrivals) == 0
     with pytest.raises(ValueError, match="may not be entered"):

@@ -58,3 +58,17 @@ def test_answers_for_supervisors_and_prometheus() -> None:
     live, ready, metrics = asyncio.run(_ask(["tracking/0 has not moved"]))
     assert (live[0], ready[0], metrics[0]) == (503, 503, 200)
     assert "has not moved" in live[1]
+
+
+def test_who_waits_for_others_is_not_stuck() -> None:
+    """A held partition is no reason to start again; once free it has its time anew."""
+    progress = Progress(stuck_seconds=10)
+    progress.lagging("tracking", 3, 5, at=0)
+    progress.hold("tracking", 3)
+    assert progress.stuck(at=100) == []
+    progress.free("tracking", 3, at=100)
+    assert progress.stuck(at=105) == []
+    assert len(progress.stuck(at=111)) == 1
+    progress.hold("tracking", 3)
+    progress.assign({3})
+    assert progress.held == set()

@@ -5,6 +5,7 @@ import pytest
 
 from configs.load import load_config
 from detectors.base import Cell, Counts, Lesson, Metric
+from detectors.lessons import DELAY
 from pipeline.partition import partition_of
 from pipeline.records import RawRecord
 from pipeline.task import Input, Outcome, Task, read_counts, read_lessons, sources_of
@@ -119,26 +120,27 @@ def tell(outcome: Outcome, tasks: list[Task]) -> Outcome:
 
 
 def test_scans_wait_for_lessons() -> None:
-    """Two partitions keep within two epochs of each other; what waits is taken up later."""
+    """Two partitions keep within DELAY epochs of each other; what waits is taken up later."""
     config = load_config()
     tasks = [Task(number, 2, config) for number in range(2)]
-    first = [event for hour in range(6) for event in scans(3, hour * HOUR)]
+    first = [event for hour in range(9) for event in scans(3, hour * HOUR)]
     first = [record._replace(offset=place) for place, record in enumerate(first)]
-    first[10] = first[10]._replace(value=b"{")
+    first[-4] = first[-4]._replace(value=b"{")
     outcome = tasks[0].absorb(Input.TRACKING, first)
     assert tasks[0].offsets[Input.TRACKING] == -1
     assert tasks[0].latest > tasks[0].clock(Input.TRACKING), "whoever is idle may follow"
     tell(outcome, tasks)
-    reached = []
-    for hour in range(6):
+    dead = 0
+    for hour in range(9):
         now = 1_700_000_000.0 + 3600 * hour
         tell(tasks[1].advance(Input.TRACKING, now), tasks)
         outcome = tasks[0].absorb(Input.TRACKING, first)
-        assert len(outcome.dead) == (hour == 2)
+        dead += len(outcome.dead)
         tell(outcome, tasks)
         tell(tasks[0].absorb(Input.TRACKING, first), tasks)
-        reached.append(tasks[0].offsets[Input.TRACKING])
-    assert reached == [5, 8, 11, 14, 17, 17]
+        hours = min(hour + DELAY, 9)
+        assert tasks[0].offsets[Input.TRACKING] == 3 * hours - 1
+        assert dead == (hours > 7), "what cannot be read waits with its neighbours"
     assert tasks[0].latest == float("-inf")
 
 
