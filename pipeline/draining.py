@@ -142,4 +142,3 @@ def _raw(message: Message) -> RawRecord:
         message.timestamp()[1],
         headers,
     )
-

@@ -101,7 +101,10 @@ class Partitions:
                     for column in ("facility", "region", "origin", "destination", "service")
                 }
                 carrier = part.carriers[plain["carrier"]]
-                found[key] = (*(plain | named | {"carrier": carrier}).values(), *own.split(SEPARATOR))
+                found[key] = (
+                    *(plain | named | {"carrier": carrier}).values(),
+                    *own.split(SEPARATOR),
+                )
         return found
 
 

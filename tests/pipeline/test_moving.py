@@ -32,8 +32,7 @@ END_SECONDS = 75 * 86_400
 def stream() -> list[Sent]:
     """Scans and complaints of some hundred parcels."""
     return [
-        (Input(stream), key, value)
-        for stream, (key, value, _) in simulate(600, 14, 5).records()
+        (Input(stream), key, value) for stream, (key, value, _) in simulate(600, 14, 5).records()
     ]
 
 
