@@ -32,7 +32,7 @@ END_SECONDS = 75 * 86_400
 def stream() -> list[Sent]:
     """Scans and complaints of some hundred parcels."""
     return [
-        (Input(stream), key, value) for stream, (key, value, _) in simulate(600, 14, 5).records()
+        (Input(stream), key, value) for stream, (key, value, _) in simulate(500, 8, 5).records()
     ]
 
 
@@ -61,7 +61,9 @@ def certain(decisions: list[Decision]) -> Counter[str]:
     )
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     before=st.integers(1, 5),
     after=st.integers(1, 7),
