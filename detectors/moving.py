@@ -129,10 +129,16 @@ def strays(parcels_blobs: Sequence[bytes], complaints_blobs: Sequence[bytes], ho
     )
 
 
-def rows_in(parcels_blob: bytes, complaints_blob: bytes) -> tuple[int, int]:
-    """Return how many parcels and customers a state holds."""
-    _, (rows, *_) = unpack(parcels.VERSION, parcels_blob)
-    return len(unpack_rows(rows, ROW).own), len(_customers(complaints_blob))
+def placed(blobs: Sequence[tuple[bytes, bytes]], homes: Homes, count: int) -> NDArray[np.int64]:
+    """Return how many parcels and customers each of `count` partitions would hold.
+
+    Shape (2, count); a blob of parcels and one of complaints for each old partition.
+    """
+    total = np.zeros((2, count), np.int64)
+    for parcels_blob, complaints_blob in blobs:
+        for row, keys in enumerate((read_parcels(parcels_blob).keys, _customers(complaints_blob))):
+            total[row] += np.bincount(homes(keys), minlength=count)
+    return total
 
 
 def _customers(complaints_blob: bytes) -> list[str]:

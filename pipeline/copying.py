@@ -13,7 +13,7 @@ import msgspec
 
 from detectors.decisions import Decision
 from pipeline.failures import Failure
-from pipeline.ledger import AlertEntry, Entry, RemedyEntry, SealEntry, decode_entry
+from pipeline.ledger import AlertEntry, BrokenLedger, Entry, RemedyEntry, SealEntry, decode_entry
 from pipeline.log_reader import read_messages
 from pipeline.partition import partition_of
 from pipeline.remedies import OperationsAlert, Wish, decode_wish
@@ -77,6 +77,8 @@ def place_entries(partitions: int) -> Place:
             return _home_of_wish(entry.alert, partitions)
         if isinstance(entry, RemedyEntry) and entry.request is not None:
             homes[entry.remedy_id] = _home_of_wish(entry.request, partitions)
+        if entry.remedy_id not in homes:
+            raise BrokenLedger(f"{entry.remedy_id} has no first entry")
         return homes[entry.remedy_id]
 
     return place

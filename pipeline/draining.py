@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from configs.load import Config
+from pipeline.ledger_log import committed_offset
 from pipeline.log_reader import log_bounds, read_messages
 from pipeline.ownership import CLOCKED, Owned
 from pipeline.positions import where_to_start
@@ -88,13 +89,18 @@ class Draining:
             owned.close()
 
     def _place(self, owned: Owned) -> None:
-        """Find where each input goes on, as a worker does; raises `SourceGap`."""
+        """Find where each input goes on, as a worker does; raises `SourceGap`, `BrokenRing`."""
+        group, partition, chunks = self._kafka.group, owned.partition, owned.log.ring.n
+        committed = {
+            source: committed_offset(self._kafka, group, source, partition)
+            for source in (() if chunks else ABSORBED)
+        }
         starts = where_to_start(
             owned.task.offsets,
-            {source: log_bounds(self._kafka, source, owned.partition) for source in ABSORBED},
-            {},
-            partition=owned.partition,
-            chunks=owned.log.ring.n,
+            {source: log_bounds(self._kafka, source, partition) for source in ABSORBED},
+            committed,
+            partition=partition,
+            chunks=chunks,
             on_gap=self._on_gap,
         )
         for source, start in starts.items():

@@ -1,7 +1,7 @@
 """Another number of partitions for a running system: state and money move, keys with them.
 
     prepare   the new topics are made and sealed; then workers and deliver stop, producers switch
-    move      1  fence every task and lane of the old prefix, seal it
+    move      1  seal the old topics, then fence every task and lane
               2  absorb what is left in the old inputs, bring all clocks together
               3  deal the state out anew and write the new rings
               4  copy what deliver has not judged, not issued, and all it has promised
@@ -12,57 +12,65 @@ after a kill at any moment (docs/decisions/0010-repartition.md).
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Final
+from dataclasses import dataclass
+from typing import Any
 
-import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from configs.load import Config
-from detectors.dealing import Homes
-from detectors.moving import moved_complaints, moved_flow, moved_parcels, rows_in, strays
 from pipeline import topics
 from pipeline.copying import Copying, place_decisions, place_entries, place_wishes
 from pipeline.draining import Draining, Told
 from pipeline.failures import Failure
-from pipeline.ledger import SealEntry, encode_entry
 from pipeline.ledger_log import deliver_group
-from pipeline.partition import partitions_of
-from pipeline.recovery import Recovery
-from pipeline.seals import SEAL_KEY, Seal, SealReason, take_seal
-from pipeline.settings import Clock, Kafka, Settings
-from pipeline.state_reader import read_latest
+from pipeline.log_reader import log_bounds
+from pipeline.new_state import places, refuse_strays, write_state
+from pipeline.ownership import CLOCKED
+from pipeline.sealing import seal_of, seal_records
+from pipeline.seals import Seal, SealReason
+from pipeline.settings import Kafka, Settings
 from pipeline.statelog import StateLog
-from pipeline.stops import BrokerUnavailable, WrongTopics
-from pipeline.task import Outcome, Task, sources_of
-from pipeline.transactions import Outgoing, Transactions
-
-PAGE_BYTES: Final = 1024 * 1024
-FIRST_PAGES: Final = 8
+from pipeline.stops import WrongTopics
+from pipeline.task import Task
+from pipeline.transactions import Transactions
 
 Progress = Callable[[str], Told]
 """Given the name of a step, returns who is told how far it is."""
 
 
 @dataclass
-class Moved:
-    """What a move did, or would do."""
+class Plan:
+    """What would move."""
 
-    records_absorbed: int = 0
-    parcels: list[int] = field(default_factory=list)
+    parcels: list[int]
     """By new partition."""
-    customers: list[int] = field(default_factory=list)
-    state_bytes: list[int] = field(default_factory=list)
-    decisions: int = 0
-    """That deliver had not judged."""
-    requests: int = 0
-    """That deliver had not taken."""
-    entries: int = 0
+    customers: list[int]
+    state_bytes: list[int]
+    """By old partition, not compressed."""
+    records_waiting: int
+    """In the old inputs, to be absorbed first; markers of transactions count as records."""
+
+
+@dataclass
+class Moved:
+    """What a move did."""
+
+    records_absorbed: int
+    parcels: list[int]
+    """By new partition."""
+    customers: list[int]
+    state_bytes: list[int]
+    """By new partition, not compressed."""
+    entries: int
     """Of the ledger."""
+    requests: int
+    """That deliver had not taken."""
+    decisions: int
+    """That deliver had not judged."""
 
 
 class Repartition:
@@ -92,66 +100,69 @@ class Repartition:
         problems = topics.check(self._new) + topics.check(self._old)
         if problems:
             raise WrongTopics("; ".join(map(str, problems)))
-        seal = self._seal_of(self._new)
+        seal = seal_of(self._new)
         if seal == self._awaits:
             return
         if seal is not None:
             raise Failure(f"{self._new.prefix}.* is sealed: {seal.text}")
-        if self._seal_of(self._old) == self._gone:
+        if seal_of(self._old) == self._gone:
             raise Failure(f"{self._old.prefix}.* has moved to {self._new.prefix}.* already")
         used = [n for n in ("state", "ledger", "decisions") if any(topics.ends(self._new, n))]
         if used:
             raise Failure(f"{self._new.topic(used[0])} is in use: choose a new --prefix")
         with self._writer() as writer:
-            writer.write(_seals(self._new, self._awaits))
+            writer.write(seal_records(self._new, self._awaits))
 
     def done(self) -> bool:
         """Tell whether the move has been made before."""
-        return self._seal_of(self._old) == self._gone and self._seal_of(self._new) is None
+        return seal_of(self._old) == self._gone and seal_of(self._new) is None
 
     def move(self) -> Moved:
         """Move everything; raises `Failure` and says what is still open."""
         self.prepare()
         self._refuse_running()
-        moved = Moved()
         with self._writer() as writer:
             draining = Draining(self._settings, self._config)
             try:
                 self._take(draining, writer)
-                moved.records_absorbed = asyncio.run(draining.drain(self._progress("absorb")))
-                self._write_state(draining.dump(), moved)
-                self._copy(writer, moved)
+                absorbed = asyncio.run(draining.drain(self._progress("absorb")))
+                blobs = draining.dump()
+                refuse_strays(blobs)
+                sizes = write_state(blobs, self._new, self._config, self._progress("write state"))
+                copied = self._copy(writer)
                 self._refuse_late(draining)
-                writer.write(_seals(self._new, None))
+                writer.write(seal_records(self._new, None))
                 self._tell_late(draining)
             finally:
                 draining.close()
-        return moved
+        return Moved(absorbed, *places(blobs, self._new.partitions), sizes, *copied)
 
-    def plan(self) -> Moved:
-        """Return what would move, and change nothing; what is not absorbed yet is left out."""
+    def plan(self) -> Plan:
+        """Return what would move by what workers have committed, and change nothing."""
         blobs = []
         told = self._progress("read")
+        waiting = 0
         for partition in range(self._old.partitions):
-            task = self._task(self._old, partition)
-            log = StateLog(self._old, partition, sealed=True)
-            log.reload(task)
+            task = Task(partition, self._old.partitions, self._config)
+            StateLog(self._old, partition, sealed=True).reload(task)
             blobs.append(task.dump(0, 1))
+            waiting += sum(
+                log_bounds(self._old, source, partition)[1] - task.offsets[source] - 1
+                for source in CLOCKED
+            )
             told(partition + 1, self._old.partitions)
-        self._refuse_strays(blobs)
-        moved = Moved()
-        for _ in self._dealt(blobs, moved):
-            pass
-        return moved
+        refuse_strays(blobs)
+        parcels, customers = places(blobs, self._new.partitions)
+        return Plan(parcels, customers, [sum(map(len, state)) for state in blobs], waiting)
 
     def cancel(self) -> None:
         """Take the old prefix's seal away; raises `Failure` when the move has been made."""
         if self.done():
             raise Failure(f"the move to {self._new.prefix}.* has been made: nothing to cancel")
-        if self._seal_of(self._old) != self._gone:
+        if seal_of(self._old) != self._gone:
             raise Failure(f"{self._old.prefix}.* is not sealed: nothing to cancel")
         with self._writer() as writer:
-            writer.write(_seals(self._old, None))
+            writer.write(seal_records(self._old, None))
 
     # ---- seals
 
@@ -163,13 +174,6 @@ class Repartition:
     def _gone(self) -> Seal:
         return Seal(SealReason.MOVED, self._new.prefix)
 
-    def _seal_of(self, kafka: Kafka) -> Seal | None:
-        """Return the seal; those of all partitions are set and taken away together."""
-        try:
-            return take_seal(read_latest(kafka, 0, Recovery(0)))
-        except KafkaException as error:
-            raise BrokerUnavailable(f"{kafka.topic('state')}: {error.args[0].str()}") from error
-
     # ---- steps
 
     def _refuse_running(self) -> None:
@@ -178,7 +182,7 @@ class Repartition:
         admin = AdminClient({"bootstrap.servers": self._old.brokers, "log_level": 0})
         futures = admin.describe_consumer_groups(list(groups))
         for group, future in futures.items():
-            members = len(future.result().members)
+            members = _members(future)
             if members:
                 raise Failure(
                     f"{members} {groups[group]} processes are in the group {group}: stop them, "
@@ -187,9 +191,14 @@ class Repartition:
                 )
 
     def _take(self, draining: Draining, writer: Transactions) -> None:
-        """Fence tasks and lanes and seal what was theirs."""
-        seal = self._seal_of(self._old)
-        if seal is not None and seal != self._gone:
+        """Seal the old topics, then fence who has them.
+
+        In this order: who opened them before the seal is fenced, who comes later reads it.
+        """
+        seal = seal_of(self._old)
+        if seal is None:
+            writer.write(seal_records(self._old, self._gone))
+        elif seal != self._gone:
             raise Failure(f"{self._old.prefix}.* is sealed: {seal.text}")
         draining.open(self._progress("read"))
         name = deliver_group(self._old)
@@ -199,68 +208,22 @@ class Repartition:
                     lane = Transactions(self._old, f"{name}-{purpose}-{partition}", reader)
                     lane.open()
                     lane.close()
-        if seal is None:
-            writer.write(_seals(self._old, self._gone))
 
-    def _write_state(self, blobs: Sequence[Sequence[bytes]], moved: Moved) -> None:
-        self._refuse_strays(blobs)
-        told = self._progress("write state")
-        for partition, state in enumerate(self._dealt(blobs, moved)):
-            task = self._task(self._new, partition)
-            task.load(0, 1, state)
-            log = StateLog(self._new, partition, sealed=True)
-            log.renew(_pages(sum(map(len, state))))
-            while not log.ring.complete:
-                log.commit(task, Outcome(), {})
-            log.close()
-            told(partition + 1, self._new.partitions)
-
-    def _dealt(
-        self, blobs: Sequence[Sequence[bytes]], moved: Moved
-    ) -> Iterator[tuple[bytes, bytes, bytes]]:
-        parcels, complaints, flow = zip(*blobs, strict=True)
+    def _copy(self, writer: Transactions) -> list[int]:
+        """Copy the ledger and what deliver had not come to; return how many records of each."""
         count = self._new.partitions
-        homes = _homes(count)
-        models = self._config.parcels
-        dealt = (
-            moved_parcels(
-                parcels,
-                homes,
-                count,
-                half_life_days=models.half_life_days,
-                max_segments=models.max_segments,
-            ),
-            moved_complaints(complaints, homes, count),
-            moved_flow(flow, homes, sources_of(count), count),
+        every = [0] * self._old.partitions
+        plan = (
+            ("ledger", place_entries(count), every),
+            ("remedies", place_wishes(count), self._reached("remedies")),
+            ("decisions", place_decisions(count), self._reached("decisions")),
         )
-        for state in zip(*dealt, strict=True):
-            parcels_here, customers_here = rows_in(state[0], state[1])
-            moved.parcels.append(parcels_here)
-            moved.customers.append(customers_here)
-            moved.state_bytes.append(sum(map(len, state)))
-            yield state
-
-    def _refuse_strays(self, blobs: Sequence[Sequence[bytes]]) -> None:
-        """Refuse when keys lie elsewhere than producers with Java's partitioner put them."""
-        found = strays([b[0] for b in blobs], [b[1] for b in blobs], _homes(self._old.partitions))
-        if found:
-            raise Failure(
-                f"{found:,} parcels or customers lie in other partitions than their keys' "
-                "(murmur2 of carrier/parcel_id, of customer_id): some producer uses another key or "
-                "partitioner, and would not find its parcels' state in the new topics. "
-                "docs/connect.md says what records must be like"
+        return [
+            Copying(self._old, self._new, topic, place, writer).copy(
+                starts, self._progress(f"copy {topic}")
             )
-
-    def _copy(self, writer: Transactions, moved: Moved) -> None:
-        count = self._new.partitions
-        for topic, place, what in (
-            ("ledger", place_entries(count), "entries"),
-            ("remedies", place_wishes(count), "requests"),
-            ("decisions", place_decisions(count), "decisions"),
-        ):
-            starts = [0] * self._old.partitions if topic == "ledger" else self._reached(topic)
-            copying = Copying(self._old, self._new, topic, place, writer)
-            setattr(moved, what, copying.copy(starts, self._progress(f"copy {topic}")))
+            for topic, place, starts in plan
+        ]
 
     def _reached(self, topic: str) -> list[int]:
         """Return where deliver would go on in each partition."""
@@ -288,10 +251,6 @@ class Repartition:
 
     # ---- parts
 
-    def _task(self, kafka: Kafka, partition: int) -> Task:
-        history = self._settings.clock is Clock.DATA
-        return Task(partition, kafka.partitions, self._config, history=history)
-
     @contextmanager
     def _reader(self) -> Iterator[Consumer]:
         reader = Consumer(
@@ -318,22 +277,14 @@ class Repartition:
                 writer.close()
 
 
-def _homes(partitions: int) -> Homes:
-    return partial(partitions_of, partitions=partitions)
-
-
-def _pages(size_bytes: int) -> int:
-    return max(FIRST_PAGES, 1 << (size_bytes // PAGE_BYTES).bit_length())
-
-
-def _seals(kafka: Kafka, seal: Seal | None) -> list[Outgoing]:
-    """Return the records that seal all of a prefix, or open it: one transaction."""
-    value = None if seal is None else msgspec.json.encode(seal)
-    entry = encode_entry(SealEntry(seal=seal))
-    every = range(kafka.partitions)
-    state, ledger = kafka.topic("state"), kafka.topic("ledger")
-    records = [Outgoing(state, partition, SEAL_KEY, value) for partition in every]
-    return records + [Outgoing(ledger, partition, SEAL_KEY, entry) for partition in every]
+def _members(described: Future[Any]) -> int:
+    """Return how many members a group has; one that never was has none."""
+    try:
+        return len(described.result().members)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return 0
+        raise
 
 
 def _listed(late: dict[str, int]) -> str:

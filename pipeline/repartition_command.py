@@ -15,7 +15,7 @@ from configs.load import load_config
 from pipeline import logging
 from pipeline.draining import Told
 from pipeline.failures import Failure
-from pipeline.repartition import Moved, Progress, Repartition
+from pipeline.repartition import Moved, Plan, Progress, Repartition
 from pipeline.settings import Kafka, Settings
 
 
@@ -65,7 +65,7 @@ def repartition_command(  # one parameter a flag
 
 def _do(
     work: Repartition, *, prepare: bool, dry_run: bool, cancel: bool
-) -> tuple[str, Moved | None]:
+) -> tuple[str, Moved | Plan | None]:
     if prepare:
         work.prepare()
         return "prepared", None
@@ -107,7 +107,7 @@ def _bar(bars: Bars, number: TaskID) -> Told:
 
 
 def _summary(
-    settings: Settings, new: Kafka, what: str, moved: Moved | None, seconds: float
+    settings: Settings, new: Kafka, what: str, moved: Moved | Plan | None, seconds: float
 ) -> dict[str, object]:
     old = settings.kafka
     return {
@@ -119,7 +119,7 @@ def _summary(
     }
 
 
-def _tell(what: str, settings: Settings, new: Kafka, moved: Moved | None) -> None:
+def _tell(what: str, settings: Settings, new: Kafka, moved: Moved | Plan | None) -> None:
     old = settings.kafka
     typer.echo(
         f"{what}: {old.prefix}.* with {old.partitions} partitions to {new.prefix}.* "
@@ -129,7 +129,9 @@ def _tell(what: str, settings: Settings, new: Kafka, moved: Moved | None) -> Non
         typer.echo(f"  {sum(moved.parcels):,} parcels, by partition {_listed(moved.parcels)}")
         typer.echo(f"  {sum(moved.customers):,} customers")
         typer.echo(f"  {sum(moved.state_bytes):,} bytes of state")
-        if what == "moved":
+        if isinstance(moved, Plan):
+            typer.echo(f"  after {moved.records_waiting:,} records that wait in the old inputs")
+        else:
             typer.echo(
                 f"  {moved.entries:,} entries of the ledger, {moved.requests:,} requests and "
                 f"{moved.decisions:,} decisions that deliver had not come to"

@@ -8,12 +8,13 @@ import msgspec
 
 from configs.load import Config
 from detectors.decisions import Decision
-from detectors.moving import moved_complaints, moved_flow, moved_parcels, read_parcels
+from detectors.moving import read_parcels
 from detectors.parcel_table import SEPARATOR
+from pipeline.new_state import dealt
 from pipeline.ownership import CLOCKED
 from pipeline.partition import partition_of, partitions_of
 from pipeline.records import RawRecord
-from pipeline.task import Input, Outcome, Task, sources_of
+from pipeline.task import Input, Outcome, Task
 
 Sent = tuple[Input, bytes, bytes]
 """Input, key and value, in the order of arrival."""
@@ -60,7 +61,7 @@ class Partitions:
     def move(self, count: int) -> None:
         """Become so many partitions."""
         self.settle()
-        states = dealt([task.dump(0, 1) for task in self.tasks], count, self.config)
+        states = list(dealt([task.dump(0, 1) for task in self.tasks], count, self.config))
         self._begin(count)
         for task, state in zip(self.tasks, states, strict=True):
             task.load(0, 1, state)
@@ -106,25 +107,3 @@ class Partitions:
                     *own.split(SEPARATOR),
                 )
         return found
-
-
-def dealt(blobs: Sequence[Sequence[bytes]], count: int, config: Config) -> list[list[bytes]]:
-    """The state of so many partitions, made from that of others."""
-    parcels, complaints, flow = zip(*blobs, strict=True)
-
-    def homes(keys: Sequence[str]) -> Any:
-        return partitions_of(keys, count)
-
-    states = zip(
-        moved_parcels(
-            parcels,
-            homes,
-            count,
-            half_life_days=config.parcels.half_life_days,
-            max_segments=config.parcels.max_segments,
-        ),
-        moved_complaints(complaints, homes, count),
-        moved_flow(flow, homes, sources_of(count), count),
-        strict=True,
-    )
-    return [list(state) for state in states]

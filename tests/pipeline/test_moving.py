@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from configs.load import load_config
 from detectors.base import StateError
+from detectors.dealing import read_table
 from detectors.decisions import (
     CustomerHighCare,
     CustomsOverdue,
@@ -18,10 +19,11 @@ from detectors.decisions import (
     StallCleared,
     StallOpened,
 )
-from detectors.moving import rows_in
+from detectors.table import unpack
+from pipeline.new_state import dealt
 from pipeline.task import Input
 from simulator.simulation import simulate
-from tests.pipeline.moving import Partitions, Sent, dealt
+from tests.pipeline.moving import Partitions, Sent
 
 LEARNED = {SignoffReason.WITHOUT_OUT_FOR_DELIVERY, SignoffReason.IMPLAUSIBLY_SOON}
 """What these say depends on what their partition has seen, so it differs with their number."""
@@ -32,7 +34,7 @@ END_SECONDS = 75 * 86_400
 def stream() -> list[Sent]:
     """Scans and complaints of some hundred parcels."""
     return [
-        (Input(stream), key, value) for stream, (key, value, _) in simulate(500, 8, 5).records()
+        (Input(stream), key, value) for stream, (key, value, _) in simulate(1500, 9, 5).records()
     ]
 
 
@@ -96,10 +98,17 @@ def test_the_cases_are_worth_something() -> None:
     """The undisturbed run has decisions of every kind that is compared."""
     run = undisturbed(6)
     kinds = Counter(type(each) for each in run.decisions)
-    for kind in (StallOpened, StallCleared, CustomerHighCare, SignoffAbnormal):
+    for kind in (StallOpened, StallCleared, CustomerHighCare, CustomsOverdue):
         assert kinds[kind] > 5, kinds
+    assert kinds[SignoffAbnormal] > 0
     assert len(certain(run.decisions)) > 10
     assert {metric for metric, _ in run.counted} == {"scans", "complaints", "entered", "left"}
+
+
+def keys(flow: bytes) -> list[tuple[str, list[str]]]:
+    """The keys of each of flow's tables."""
+    tables = map(read_table, unpack(1, flow)[1])
+    return [(table.name, table.keys) for table in tables]
 
 
 def test_there_and_back_again() -> None:
@@ -113,7 +122,8 @@ def test_there_and_back_again() -> None:
     assert run.parcels() == parcels
     for state, task in zip(states, run.tasks, strict=True):
         again = task.dump(0, 1)
-        assert rows_in(*again[:2]) == rows_in(*state[:2])
+        assert unpack(1, again[1])[1][0] == unpack(1, state[1])[1][0], "customers"
+        assert keys(again[2]) == keys(state[2])
         assert task.clock(Input.COUNTS) > 0
 
 
@@ -141,7 +151,7 @@ def test_partitions_that_have_not_come_equally_far_are_refused() -> None:
     run = Partitions(4, load_config())
     run.feed(stream()[:3000])
     with pytest.raises(StateError, match="equally far"):
-        dealt([task.dump(0, 1) for task in run.tasks], 6, run.config)
+        list(dealt([task.dump(0, 1) for task in run.tasks], 6, run.config))
 
 
 def test_partitions_without_a_record_move() -> None:
