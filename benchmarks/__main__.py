@@ -52,6 +52,7 @@ def _run(
         form=form if options.quick == 1 else f"{form}, cut by {options.quick}",
         machine=where,
         rows=[],
+        note=options.note,
     )
     with tempfile.TemporaryDirectory(prefix="forewarn-bench-") as made:
         folder = options.keep or Path(made)
@@ -79,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", type=int, default=1, help="cut every size by this, and repeats")
     parser.add_argument("--json", type=Path, help="write what was measured to a file")
     parser.add_argument("--plots", type=Path, help="write plots (SVG) to a directory")
+    parser.add_argument("--note", help="what a reader must know of this run")
     parser.add_argument("--keep", type=Path, help="folder for logs and files that is kept")
     return parser.parse_args()
 

@@ -73,7 +73,7 @@ class Feed:
 
     def record(self, chunk: Chunk) -> int:
         """Make the state record of a chunk; return its compressed bytes."""
-        return len(self._rings[chunk.partition].write(self._tasks[chunk.partition]).value)
+        return self._rings[chunk.partition].write(self._tasks[chunk.partition]).size_bytes
 
     def rows(self) -> int:
         """Return the rows of state of all tasks."""

@@ -21,12 +21,12 @@ import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.bench import hand_over
+from benchmarks.in_flight import Population
 from benchmarks.traffic import (
     STEPS,
     Block,
     Columns,
     Ints,
-    Population,
     attributes,
     misdelivered,
     render,

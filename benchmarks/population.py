@@ -17,7 +17,7 @@ import msgspec
 
 from benchmarks.bench import Bench
 from benchmarks.feeding import Chunk, Feed
-from benchmarks.traffic import Population
+from benchmarks.in_flight import Population
 from benchmarks.watching import peak_bytes, resident_bytes
 from pipeline.processes import Child
 

@@ -16,6 +16,8 @@ from benchmarks.terminal import cells_of, number, said_goal
 
 BEGIN: Final = "<!-- results: python -m benchmarks.report -->"
 END: Final = "<!-- end of results -->"
+BUSY: Final = 2.0
+"""A load for each core that the suite's own rows do not leave behind."""
 PAGE: Final = Path("docs/performance.md")
 PLOTS: Final = Path("docs/performance")
 _VERDICTS: Final = {
@@ -54,6 +56,14 @@ def _where(results: Results) -> Iterator[str]:
         f"{versions}."
     )
     yield f"Commit {machine.commit}, {results.began_at}, {results.form} form."
+    if results.note is not None:
+        yield ""
+        yield f"**{results.note}**"
+    busy = [row for row in results.rows if row.load > BUSY * machine.cores]
+    if busy:
+        rows = ", ".join(f"{row.row} ({row.load:.0f})" for row in busy)
+        yield ""
+        yield f"**The machine was busy with other work** (load before the row): {rows}."
 
 
 def _goals(results: Results) -> Iterator[str]:
@@ -68,9 +78,9 @@ def _goals(results: Results) -> Iterator[str]:
 
 def _row(measurement: Measurement, plots: str) -> Iterator[str]:
     yield f"### {measurement.row}: {measurement.what}"
-    if measurement.failed is not None:
+    if reason := measurement.failed or measurement.absent:
         yield ""
-        yield f"Not measured: {measurement.failed}"
+        yield f"Not measured: {reason}"
         return
     for chart in measurement.charts:
         yield ""

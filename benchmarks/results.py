@@ -101,9 +101,13 @@ class Measurement(msgspec.Struct, kw_only=True):
     text: str | None = None
     """What another benchmark printed, as it is."""
     failed: str | None = None
-    """Why there is nothing else."""
+    """What went wrong, if there is nothing else."""
+    absent: str | None = None
+    """What is not installed, if there is nothing else."""
     seconds: float = 0.0
     """How long the row took."""
+    load: float = 0.0
+    """Of the machine, averaged over the minute before the row began."""
 
     def named(self, name: str) -> Series | None:
         """Return a series by its name."""
@@ -147,6 +151,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     """`short` or `full`, and by how much it was cut."""
     machine: Machine
     rows: list[Measurement]
+    note: str | None = None
+    """What a reader must know of this run."""
 
 
 class Spread(NamedTuple):

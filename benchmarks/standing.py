@@ -16,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from benchmarks.bench import Bench, Worker, fill
-from benchmarks.traffic import Population
+from benchmarks.in_flight import Population
 from benchmarks.watching import NotDone, scrape, tracking_done
 from pipeline.settings import Kafka
 

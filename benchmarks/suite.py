@@ -1,5 +1,6 @@
 """Every row of the suite, in the order in which a reader wants them."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -85,12 +86,12 @@ def measured(rows: Sequence[Row], bench: Bench, *, kafka_installed: bool) -> Ite
     for row in rows:
         if row.kafka and not kafka_installed:
             text = "Apache Kafka or Java is not installed; .ci/run installs both"
-            yield Measurement(row=row.name, what=row.what, failed=text)
+            yield Measurement(row=row.name, what=row.what, absent=text)
             continue
-        began = time.monotonic()
+        began, load = time.monotonic(), os.getloadavg()[0]
         try:
             found = row.run(bench)
         except FAILURES as error:
             found = Measurement(row=row.name, what=row.what, failed=f"{error!r}")
-        found.seconds = round(time.monotonic() - began, 1)
+        found.seconds, found.load = round(time.monotonic() - began, 1), round(load, 1)
         yield found

@@ -14,8 +14,9 @@ _MARKS = {Verdict.MET: "✓", Verdict.MISSED: "✗", Verdict.NOT_MEASURED: "–"
 def show(measurement: Measurement, console: Console) -> None:
     """Print one row."""
     console.print(f"\n[bold]{measurement.row}[/bold]: {measurement.what}", highlight=False)
-    if measurement.failed is not None:
-        console.print(f"not measured: {measurement.failed}", style="red", markup=False)
+    if reason := measurement.failed or measurement.absent:
+        style = "red" if measurement.failed else ""
+        console.print(f"not measured: {reason}", style=style, markup=False)
         return
     if measurement.series:
         console.print(_table(measurement))

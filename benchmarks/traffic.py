@@ -5,9 +5,8 @@ Six carriers and 24 regions, some far busier than others. A parcel's label carri
 times. A few parcels are delivered where they were not addressed to and a few get lost, so that
 there is something to decide. Everything follows from the seed.
 
-Two streams: `traffic` is whole lives of parcels, in the order of arrival; `Population` keeps an
-exact number of parcels in flight and scans random ones of them, so that the cost of an event can
-be compared between ten thousand parcels and ten million.
+`traffic` is whole lives of parcels, in the order of arrival; `benchmarks.in_flight` has another
+stream, of exactly so many parcels.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ LIFE_HOURS: Final = sum(hours for _, hours in STEPS)
 SPREAD: Final = 0.4
 """Standard deviation of the logarithm of a dwell."""
 BLOCK: Final = 100_000
-_LAST: Final = len(STEPS) - 1
+LAST: Final = len(STEPS) - 1
 _MISDELIVERED_SHARE: Final = 0.01
 _LOST_SHARE: Final = 0.005
 
@@ -109,81 +108,9 @@ def _dwells(rng: np.random.Generator, parcels: int, scale: float) -> Iterator[Fl
 
 def _lost(rng: np.random.Generator, parcels: int) -> NDArray[np.bool_]:
     """Return which scans never come: those of a lost parcel from some step on."""
-    last = np.where(rng.random(parcels) < _LOST_SHARE, rng.integers(1, _LAST, parcels), _LAST)
+    last = np.where(rng.random(parcels) < _LOST_SHARE, rng.integers(1, LAST, parcels), LAST)
     lost: NDArray[np.bool_] = np.arange(len(STEPS))[:, None] > last
     return lost
-
-
-class Population:
-    """Exactly so many parcels in flight; each scan is of a random one.
-
-    A parcel that was delivered is followed by a new one. Parcels are first all labelled (`labels`),
-    then scanned as often as one likes (`scans`), a million an hour.
-
-    Parameters
-    ----------
-    in_flight
-        How many.
-    events_per_hour
-        How densely, in the data's time.
-    seed
-        Chooses which.
-    start
-        Time of the first label.
-    block
-        Most scans of one block.
-    """
-
-    def __init__(
-        self,
-        in_flight: int,
-        *,
-        events_per_hour: int = 1_000_000,
-        seed: int = 1,
-        start: datetime = START,
-        block: int = BLOCK,
-    ) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._parcels = np.arange(in_flight) + seed * 100_000_000
-        self._next = int(self._parcels[-1]) + 1
-        self._steps = self._rng.integers(0, _LAST, in_flight)
-        self._block_size = block
-        self._per_second = events_per_hour / 3600
-        self._began, self._made = int(start.timestamp()), 0
-
-    def labels(self) -> Iterator[Block]:
-        """Yield the label of every parcel."""
-        for first in range(0, len(self._parcels), self._block_size):
-            parcels = self._parcels[first : first + self._block_size]
-            yield self._block(parcels, np.zeros_like(parcels))
-
-    def scans(self, events: int) -> Iterator[Block]:
-        """Yield so many scans of random parcels."""
-        left = events
-        while left > 0:
-            chosen = self._choose(min(left, self._block_size))
-            left -= len(chosen)
-            yield self._scan(chosen)
-
-    def _choose(self, most: int) -> Ints:
-        """Return different places, in random order."""
-        size = max(1, min(most, len(self._parcels) // 4))
-        places = np.unique(self._rng.integers(0, len(self._parcels), size))
-        self._rng.shuffle(places)
-        return places
-
-    def _scan(self, places: Ints) -> Block:
-        self._steps[places] += 1
-        new = places[self._steps[places] > _LAST]
-        self._parcels[new] = np.arange(self._next, self._next + len(new))
-        self._next += len(new)
-        self._steps[new] = 0
-        return self._block(self._parcels[places], self._steps[places].copy())
-
-    def _block(self, parcels: Ints, steps: Ints) -> Block:
-        at = self._began + (self._made + np.arange(len(parcels))) / self._per_second
-        first, self._made = self._made, self._made + len(parcels)
-        return render(Columns(parcels, steps, at.astype(np.int64)), first)
 
 
 def _blocks(columns: Columns) -> Iterator[Block]:
@@ -200,7 +127,7 @@ def render(columns: Columns, first: int) -> Block:
     carrier, origin, destination = attributes(parcel)
     received = columns.occurred + np.array(REPORTING_SECONDS)[carrier]
     region = np.where(step < len(STEPS) // 2, origin, destination)
-    wrong = (step == _LAST) & misdelivered(parcel)
+    wrong = (step == LAST) & misdelivered(parcel)
     region = np.where(wrong, (destination + 1) % REGIONS, region)
     names = [CARRIERS[number].encode() for number in carrier.tolist()]
     keys = [b"%b/P%010d" % pair for pair in zip(names, parcel.tolist(), strict=True)]

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
-from detectors.complaints import ISSUE_WORDS, ComplaintsCore
+from detectors.complaints import ComplaintsCore
 from detectors.events import Category
 from detectors.flow import FlowCore
+from detectors.issues import ISSUE_WORDS
 from detectors.parcels import ParcelsCore
 
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -68,9 +69,16 @@ class ParcelsConfig(Section):
     max_parcels: Count = 2_000_000
     """Parcels remembered at once; events of further ones become dead letters."""
 
-    def build(self, *, source: str, config_version: str) -> ParcelsCore:
-        """Return a new core; `source` names it and its partition, e.g. `parcels/3`."""
-        return ParcelsCore(source=source, config_version=config_version, **self.parameters())
+    def build(
+        self, *, source: str, config_version: str, sources: Sequence[str] = ()
+    ) -> ParcelsCore:
+        """Return a new core; `source` names it and its partition, e.g. `parcels/3`.
+
+        `sources` are all parcels cores it shares its models with.
+        """
+        return ParcelsCore(
+            source=source, sources=sources, config_version=config_version, **self.parameters()
+        )
 
 
 class ComplaintsConfig(Section):
@@ -138,8 +146,8 @@ class FlowConfig(Section):
     """For so many hours in a row it has to be that unusual."""
     forget_days: Count = 120
     """A series that has counted nothing for so long is forgotten."""
-    max_series: Count = 20_000
-    """Series of each kind; counts of further ones become dead letters."""
+    max_series: Count = 100_000
+    """Series of each kind, up to 3 KB of memory each; further ones become dead letters."""
 
     def build(self, *, sources: Sequence[str], config_version: str) -> FlowCore:
         """Return a new core; `sources` are all that send it counts."""

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from detectors.counts import DAY, SEPARATOR, SeasonalCounts
+from detectors.closings import Closing, Journal
+from detectors.counts import DAY, SEPARATOR, Forecast, SeasonalCounts, Span
 from detectors.decisions import (
     CapacityAlert,
     CapacityReason,
@@ -19,9 +20,11 @@ from detectors.decisions import (
     decision_id,
     instant,
 )
-from detectors.outbreak import ROBUST_Z, mid_tail, upper_tail, z_of
+from detectors.outbreak import DULL, trust_of
+from detectors.pooled import Lesson, Repetition
 from detectors.surges import chance
-from detectors.table import Table
+from detectors.table import NO_ROWS, Floats, Table
+from detectors.tails import mid_tail, upper_tail, z_of
 
 MODEL: Final = "backlog/1"
 HOUR: Final = 3600
@@ -77,12 +80,17 @@ class BacklogWatch:
             utc_offset_seconds=utc_offset_seconds,
         )
         numbers = {"backlog": "f8", "expected": "f8", "above": "i8", "alerted": "i8", "moved": "i8"}
-        self.regions = Table("regions", numbers)
+        self.regions = self.model.series
+        """Rows of the expectation, with what lies in the region beside it."""
+        self.regions.widen(numbers)
+        self.journal = Journal(self.regions)
+        self._still_since = 0
+        """In no region has nothing moved for longer; it may be later than that for all."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All state."""
-        return self.model.series, self.model.pool, self.regions
+        return self.regions, self.model.pool.table
 
     def __len__(self) -> int:
         """Return the number of regions."""
@@ -96,32 +104,73 @@ class BacklogWatch:
         self, now: int, bucket: int, entered: Mapping[str, int], left: Mapping[str, int]
     ) -> list[CapacityAlert]:
         """Judge, then learn, the backlog at the end of the hour `bucket`."""
-        self.model.begin(sorted({*entered, *left}), bucket)
-        keys, rows = self.model.ordered()
-        if not keys:
+        if entered or left or not len(self.regions):
+            self.model.begin(list({**entered, **left}), bucket)
+        rows, regions = self.regions.sort(), self.regions
+        if not len(regions):
             return []
-        moved = np.array([entered.get(key, 0) - left.get(key, 0) for key in keys])
-        mine = self.regions.add(keys)
-        backlog = np.maximum(self.regions["backlog"][mine] + moved, 0.0)
-        mean, dispersion, _ = self.model.predict_many(rows, bucket)
-        ready = self.model.ready(rows, bucket)
-        self.regions["backlog"][mine] = backlog
-        self.regions["expected"][mine] = np.where(ready, mean, np.nan)
-        self.regions["moved"][mine[[k in entered or k in left for k in keys]]] = now
-        tail = upper_tail(backlog, mean, dispersion)
-        over = ready & (tail <= self.max_chance)
-        over &= backlog - mean >= self.parcels_per_courier_day
-        self.regions["above"][mine] = np.where(over, self.regions["above"][mine] + 1, 0)
+        lesson = Lesson(self.model.pool)
+        known = self.model.forecast(rows, bucket, lesson)
+        self._move(rows, now, entered, left)
+        tail, trust = self._judge(rows, bucket, known)
         alerts = [
-            self._growing(now, keys[place], float(tail[place]))
-            for place in np.flatnonzero(self.regions["above"][mine] >= self.hours).tolist()
-            if now >= self.regions["alerted"][mine[place]] + self.cool_down_seconds
+            self._growing(now, regions.key(place), place, float(tail[place]))
+            for place in np.flatnonzero(regions["above"][rows] >= self.hours).tolist()
+            if now >= regions["alerted"][place] + self.cool_down_seconds
         ]
-        z = z_of(mid_tail(backlog, mean, dispersion))
-        trust = np.where(ready & (z > ROBUST_Z), (ROBUST_Z / np.maximum(z, 1e-9)) ** 2, 1.0)
-        self.model.learn_many(rows, bucket, backlog, trust)
-        self._forget(now)
+        self.model.fold(rows, bucket, regions["backlog"][rows], trust, known, lesson)
+        self.journal.note(rows, now, bucket, lesson, NO_ROWS, np.empty(0))
+        self._forget(rows, now)
         return alerts
+
+    def repeat(
+        self,
+        now: int,
+        closing: Closing | None,
+        entered: Mapping[str, int],
+        left: Mapping[str, int],
+    ) -> None:
+        """Fold again an hour that closed elsewhere."""
+        rows = self.journal.behind(now)
+        if closing is None or not rows.size:
+            return
+        lesson = Repetition(closing.answers)
+        known = self.model.forecast(rows, closing.bucket, lesson)
+        self._move(rows, now, entered, left)
+        _, trust = self._judge(rows, closing.bucket, known)
+        backlog = self.regions["backlog"][rows]
+        self.model.fold(rows, closing.bucket, backlog, trust, known, lesson)
+        self.regions["closed"][rows] = now
+
+    def _move(
+        self, rows: Span, now: int, entered: Mapping[str, int], left: Mapping[str, int]
+    ) -> None:
+        """Let parcels come and go."""
+        if not entered and not left:
+            return
+        regions = self.regions
+        moved = (regions.spread(entered) - regions.spread(left))[rows]
+        regions["backlog"][rows] = np.maximum(regions["backlog"][rows] + moved, 0.0)
+        some = regions.spread(dict.fromkeys((*entered, *left), 1))[rows] > 0
+        regions["moved"][rows] = np.where(some, now, regions["moved"][rows])
+
+    def _judge(self, rows: Span, bucket: int, known: Forecast) -> tuple[Floats, Floats | None]:
+        """Count the hours above the usual; return the chance of each backlog, and its trust."""
+        regions, backlog = self.regions, self.regions["backlog"][rows]
+        ready, dispersion = self.model.ready(rows, bucket), known.dispersion
+        regions["expected"][rows] = np.where(ready, known.mean, np.nan)
+        tail = upper_tail(backlog, known.mean, dispersion)
+        over = ready & (tail <= self.max_chance)
+        if over.any():
+            over &= backlog - known.mean >= self.parcels_per_courier_day
+        regions["above"][rows] = np.where(over, regions["above"][rows] + 1, 0)
+        if tail.min() > DULL:
+            return tail, None
+        odd = np.flatnonzero(ready & (tail <= DULL))
+        z = z_of(mid_tail(backlog[odd], known.mean[odd], dispersion[odd], tail[odd]))
+        trust = np.ones(len(tail))
+        trust[odd] = trust_of(z)
+        return tail, trust
 
     def load(self, region: str) -> Load:
         """Return what lies in a region; nothing where no parcel has been seen."""
@@ -158,15 +207,15 @@ class BacklogWatch:
             evidence.observations,
         )
 
-    def _growing(self, now: int, region: str, tail: float) -> CapacityAlert:
-        (row,) = self.regions.find([region]).tolist()
+    def _growing(self, now: int, region: str, row: int, tail: float) -> CapacityAlert:
         self.regions["alerted"][row] = now
+        self.regions.touch(row)
         backlog, expected = self.load(region)
         usual = expected or 0.0
         text = (
             f"{backlog:.0f} parcels lie in {region}, {usual:.0f} expected, chance {chance(tail)}."
         )
-        seen = self.model.seen(int(self.model.series.find([region])[0]))
+        seen = self.model.seen(row)
         return self._alert(
             now, region, CapacityReason.BACKLOG_GROWING, str(now), text, "parcels",
             backlog, usual, tail, seen,
@@ -214,9 +263,11 @@ class BacklogWatch:
             f"couriers at {self.parcels_per_courier_day:g} parcels a day clear that in a day."
         )
 
-    def _forget(self, now: int) -> None:
-        rows = self.regions.rows()
-        old = rows[now - self.regions["moved"][rows] > self.forget_seconds]
+    def _forget(self, rows: slice, now: int) -> None:
+        if now - self._still_since <= self.forget_seconds:
+            return
+        old = np.flatnonzero(now - self.regions["moved"][rows] > self.forget_seconds)
         if old.size:
-            self.model.series.remove(self.model.series.find([self.regions.key(r) for r in old]))
             self.regions.remove(old)
+        moved = self.regions["moved"][self.regions.rows()]
+        self._still_since = int(moved.min()) if moved.size else now

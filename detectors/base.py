@@ -9,7 +9,7 @@ of events. Three rules give that (docs/decisions/):
    decision carries g, not the moment somebody looked.
 3. Models judge with what they knew at the start of the epoch of the clock and fold what they
    have seen at its end. Between, what was seen is kept as integers, whose sums do not depend
-   on order.
+   on order. What partitions share (detectors.lessons) is folded a fixed number of epochs later.
 
 It follows that `advance(now)` for any `now` up to the arrival of the next event changes no later
 outcome: it only makes decisions known earlier.
@@ -17,13 +17,14 @@ outcome: it only makes decisions known earlier.
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decisions import Decision
+from detectors.tallies import Tally
 
 GRID_SECONDS = 60
 """Deadlines fall on whole minutes of the clock."""
@@ -95,7 +96,27 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: RejectReason
 
 
-Output = Decision | Counts | Rejected
+EVERYBODY: Final = -1
+
+
+class Lesson(msgspec.Struct, frozen=True, array_like=True):
+    """What was counted in an epoch, or a piece of it."""
+
+    source: str
+    """`parcels/3`, or `teacher/0` of a merged lesson."""
+    to: int
+    """The teacher, or EVERYBODY."""
+    epoch: int
+    """Start of the epoch in which it was counted, seconds since the epoch."""
+    piece: int
+    """Which one of the lesson, from 0."""
+    through: int
+    """The source has said all before this time of its clock, seconds; 0 while more follows."""
+    tallies: tuple[Tally, ...]
+    """One for each model, in the order of `Usual.sketches`."""
+
+
+Output = Decision | Counts | Rejected | Lesson
 
 
 class Core(Protocol[Observed_contra]):

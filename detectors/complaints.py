@@ -10,9 +10,11 @@ the end of the clock's minute in which they were seen.
 
 import heapq
 from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from detectors.base import (
     GRID_SECONDS,
@@ -26,6 +28,7 @@ from detectors.base import (
 )
 from detectors.decisions import CareReason, CustomerHighCare, Evidence, decision_id, instant
 from detectors.events import Category, Complaint
+from detectors.issues import ISSUE_WORDS, category_by_subject, category_of_issue
 from detectors.table import Table, pack, unpack
 
 VERSION: Final = 1
@@ -33,29 +36,8 @@ MODEL: Final = "same-issue/1"
 HOUR: Final = 3600
 DAY: Final = 86_400
 SEPARATOR: Final = "\x1f"
-
-ISSUE_WORDS: Final[Mapping[str, str]] = {
-    "late": Category.LOGISTICS,
-    "delay": Category.LOGISTICS,
-    "stuck": Category.LOGISTICS,
-    "lost": Category.LOGISTICS,
-    "courier": Category.LOGISTICS,
-    "deliver": Category.LOGISTICS,
-    "parcel": Category.LOGISTICS,
-    "not_received": Category.LOGISTICS,
-    "damage": Category.PRODUCT,
-    "broken": Category.PRODUCT,
-    "defect": Category.PRODUCT,
-    "quality": Category.PRODUCT,
-    "fake": Category.PRODUCT,
-    "wrong_item": Category.PRODUCT,
-    "refund": Category.ORDER,
-    "payment": Category.ORDER,
-    "invoice": Category.ORDER,
-    "price": Category.ORDER,
-    "cancel": Category.ORDER,
-}
-"""Words in an issue that tell its category; the first that occurs wins."""
+_ISSUES: Final = 4096
+"""Different issues whose category is kept at hand."""
 
 
 class _Seen(msgspec.Struct, array_like=True, order=True):
@@ -77,26 +59,6 @@ class _Episode(msgspec.Struct, array_like=True):
 class _Memory(msgspec.Struct, array_like=True):
     seen: list[_Seen]
     episodes: list[_Episode]
-
-
-def classify(complaint: Complaint, words: Mapping[str, str] = ISSUE_WORDS) -> Category:
-    """Return the category of a complaint, by rule where it names none.
-
-    In this order: the category given; the first of `words` that its issue contains; logistics if
-    it names a parcel or a carrier; product if it names a supplier; order if it names an order;
-    else service.
-    """
-    if complaint.category is not None:
-        return complaint.category
-    issue = (complaint.issue or "").lower().replace(" ", "_").replace("-", "_")
-    for word, category in words.items():
-        if word in issue:
-            return Category(category)
-    if complaint.parcel_id or complaint.carrier:
-        return Category.LOGISTICS
-    if complaint.supplier_id:
-        return Category.PRODUCT
-    return Category.ORDER if complaint.order_id else Category.SERVICE
 
 
 class ComplaintsCore:
@@ -150,7 +112,14 @@ class ComplaintsCore:
         self._window = window_days * DAY
         self._customers = Table("customers", {"due": "f8"}, ["memory"])
         self._pending = Table("pending", {"count": "i8"}, [])
+        """What `_counts` holds, brought up to date when state is asked for."""
+        self._counts: dict[tuple[str, int, int], int] = {}
+        """Complaints of the clock's minute by series, bucket and `late_at`."""
         self._timers: list[tuple[float, str]] = []
+        """One a customer; due or, if they have complained since, to be looked at again."""
+        self._category_of_issue = lru_cache(_ISSUES)(
+            partial(category_of_issue, words=self.issue_words)
+        )
 
     def __len__(self) -> int:
         """Return the number of customers remembered."""
@@ -162,7 +131,8 @@ class ComplaintsCore:
         for index, (complaint, arrival) in enumerate(
             zip(batch.events, batch.arrivals.tolist(), strict=True)
         ):
-            outputs += self.advance(arrival)
+            if arrival > self.clock:
+                outputs += self.advance(arrival)
             outputs += self._absorb(index, complaint)
         return outputs
 
@@ -180,6 +150,7 @@ class ComplaintsCore:
 
     def dump(self, page: int, pages: int) -> bytes:
         """Return one page of customers and pending counts."""
+        self._settle()
         return pack(VERSION, self._scalars(), [t.dump(page, pages) for t in self._tables()])
 
     def load(self, page: int, pages: int, blob: bytes) -> None:
@@ -191,6 +162,7 @@ class ComplaintsCore:
 
     def changes(self) -> bytes:
         """Return customers and pending counts changed since the last call."""
+        self._settle()
         return pack(VERSION, self._scalars(), [t.changes() for t in self._tables()])
 
     def apply(self, blob: bytes) -> None:
@@ -208,59 +180,89 @@ class ComplaintsCore:
 
     def _restore(self, scalars: Mapping[str, Any]) -> None:
         self.clock, self._minute = scalars["clock"], scalars["minute"]
-        due = self._customers["due"]
-        rows = self._customers.rows().tolist()
-        self._timers = [(float(due[row]), self._customers.key(row)) for row in rows]
+        rows = self._customers.rows()
+        due = self._customers["due"][rows].tolist()
+        self._timers = list(zip(due, self._customers.keys(rows), strict=True))
         heapq.heapify(self._timers)
+        rows = self._pending.rows()
+        counts = self._pending["count"][rows].tolist()
+        keys = map(_read, self._pending.keys(rows))
+        self._counts = dict(zip(keys, counts, strict=True))
+
+    def _settle(self) -> None:
+        cells = {_key(*cell): count for cell, count in self._counts.items()}
+        rows = self._pending.rows()
+        gone = [key not in cells for key in self._pending.keys(rows)]
+        self._pending.remove(rows[np.array(gone, np.bool_)])
+        if cells:
+            added = self._pending.add(list(cells))
+            self._pending["count"][added] = list(cells.values())
 
     def _forget(self, now: float) -> None:
         """Remove customers whose last complaint is older than the window."""
-        while self._timers and self._timers[0][0] <= now:
-            due, customer = heapq.heappop(self._timers)
-            (row,) = self._customers.find([customer]).tolist()
-            if row >= 0 and self._customers["due"][row] == due:
-                self._customers.remove([row])
+        timers, gone = self._timers, []
+        while timers and timers[0][0] <= now:
+            _, customer = heapq.heappop(timers)
+            row = self._customers.row(customer)
+            due = float(self._customers["due"][row])
+            if due <= now:
+                gone.append(row)
+            else:
+                heapq.heappush(timers, (due, customer))
+        if gone:
+            self._customers.remove(gone)
 
     def _flush(self) -> tuple[Cell, ...]:
-        rows = self._pending.rows().tolist()
-        counts = self._pending["count"]
-        cells = [_cell(self._pending.key(row), int(counts[row])) for row in rows]
-        self._pending.remove(rows)
-        return tuple(sorted(cells, key=lambda cell: (cell.series, cell.bucket, cell.late_at)))
+        cells, self._counts = sorted(self._counts.items()), {}
+        return tuple(
+            Cell(Metric.COMPLAINTS, series, bucket, count, late_at)
+            for (series, bucket, late_at), count in cells
+        )
 
-    def _absorb(self, index: int, complaint: Complaint) -> list[Output]:
-        (row,) = self._customers.find([complaint.customer_id]).tolist()
+    def _absorb(self, index: int, complaint: Complaint) -> Iterable[Output]:
+        row = self._customers.row(complaint.customer_id)
         if row < 0 and len(self._customers) >= self.max_customers:
-            return [Rejected(index, RejectReason.TOO_MANY_CUSTOMERS)]
+            return (Rejected(index, RejectReason.TOO_MANY_CUSTOMERS),)
         memory = self._recall(row)
-        if any(seen.complaint_id == complaint.complaint_id for seen in memory.seen):
-            return []
-        category = classify(complaint, self.issue_words)
+        identity = complaint.complaint_id
+        if any(seen.complaint_id == identity for seen in memory.seen):
+            return ()
+        category = self._category(complaint)
         occurred = complaint.occurred_at.timestamp()
         self._count(complaint.region, category, occurred)
         issue = complaint.issue or category.value
-        memory.seen.append(_Seen(occurred, complaint.complaint_id, issue))
-        memory.seen.sort()
-        alike = self._alike(memory, issue, occurred)
-        outputs: list[Output] = []
-        if self._opens(memory, issue, occurred, alike):
-            outputs.append(self._high_care(complaint, issue, alike))
+        memory.seen.append(_Seen(occurred, identity, issue))
+        outputs: Iterable[Output] = ()
+        if len(memory.seen) > 1:
+            memory.seen.sort()
+            alike = self._alike(memory, issue, occurred)
+            if self._opens(memory, issue, occurred, alike):
+                outputs = (self._high_care(complaint, issue, alike),)
         self._remember(complaint.customer_id, memory)
         return outputs
 
+    def _category(self, complaint: Complaint) -> Category:
+        """Classify as `classify` does; issues are few and come again."""
+        if complaint.category is not None:
+            return complaint.category
+        named = self._category_of_issue(complaint.issue or "")
+        return named or category_by_subject(complaint)
+
     def _recall(self, row: int) -> _Memory:
         text = self._customers.text("memory")[row] if row >= 0 else None
-        return _Memory([], []) if text is None else msgspec.json.decode(text, type=_Memory)
+        return _Memory([], []) if text is None else _decode_memory(text)
 
     def _remember(self, customer: str, memory: _Memory) -> None:
         memory.seen = memory.seen[-self.max_complaints :]
         memory.episodes = memory.episodes[-self.max_complaints :]
-        (row,) = self._customers.add([customer]).tolist()
-        self._customers.text("memory")[row] = msgspec.json.encode(memory).decode()
+        customers, known = self._customers, len(self._customers)
+        row = customers.put(customer)
+        customers.text("memory")[row] = _encode_memory(memory).decode()
         last = max(memory.seen[-1].occurred, self.clock)
         due = -(-(last + self._window) // GRID_SECONDS) * GRID_SECONDS
-        self._customers["due"][row] = due
-        heapq.heappush(self._timers, (due, customer))
+        customers["due"][row] = due
+        if len(customers) > known:
+            heapq.heappush(self._timers, (due, customer))
 
     def _alike(self, memory: _Memory, issue: str, occurred: float) -> list[_Seen]:
         """Return the complaints of an issue within a window of `occurred`, oldest first."""
@@ -286,9 +288,8 @@ class ComplaintsCore:
         bucket = int(occurred // HOUR) * HOUR
         late = bucket + HOUR + self.allowed_lateness_seconds <= self.clock
         late_at = int(self.clock // HOUR) * HOUR if late else 0
-        key = SEPARATOR.join((region, category.value, str(bucket), str(late_at)))
-        rows = self._pending.add([key])
-        self._pending["count"][rows] += 1
+        cell = (region + SEPARATOR + category, bucket, late_at)
+        self._counts[cell] = self._counts.get(cell, 0) + 1
 
     def _high_care(self, complaint: Complaint, issue: str, alike: list[_Seen]) -> CustomerHighCare:
         subject = f"customer/{complaint.customer_id}"
@@ -328,6 +329,14 @@ def _within(times: list[float], repeats: int, window: float) -> bool:
     )
 
 
-def _cell(key: str, count: int) -> Cell:
+def _key(series: str, bucket: int, late_at: int) -> str:
+    return SEPARATOR.join((series, str(bucket), str(late_at)))
+
+
+def _read(key: str) -> tuple[str, int, int]:
     series, bucket, late_at = key.rsplit(SEPARATOR, 2)
-    return Cell(Metric.COMPLAINTS, series, int(bucket), count, int(late_at))
+    return series, int(bucket), int(late_at)
+
+
+_encode_memory = msgspec.json.Encoder().encode
+_decode_memory = msgspec.json.Decoder(_Memory).decode

@@ -5,17 +5,17 @@ series bends it as far as its own counts justify. One implementation serves a si
 (`learn_one`, `predict_one`) and all of them at once (`learn_many`, `predict_many`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from detectors.table import Rows, Table
-
-Floats = NDArray[np.float64]
+from detectors.pooled import Lesson, Pool, shrunk_dispersion
+from detectors.table import NO_ROWS, Floats, Rows, Table, fold
 
 DAY: Final = 86_400
 WEEKDAY_OF_EPOCH: Final = 3
@@ -24,12 +24,10 @@ PSEUDO_COUNT: Final = 0.5
 """A silent series' level is that of half a count, so nothing is impossible."""
 SEPARATOR: Final = "\x1f"
 """Between the region and the category of a series."""
-POOL: Final = ""
 _OWN: Final = ("hour", "day")
 """The shapes a series may bend its own way."""
-_PRIOR: Final = {"hour": 20.0, "day": 20.0, "week": 300.0}
-"""Pooled counts that a slot needs to have half its own way; few differ beyond hour and day."""
-_SETTLED: Final = {"hour": DAY, "day": 2 * DAY, "week": 14 * DAY}
+_ALL_SETTLED: Final = 14 * DAY
+_SETTLED: Final = {"hour": DAY, "day": 2 * DAY, "week": _ALL_SETTLED}
 """How old a series is before it teaches a shape: earlier its level would be mistaken for one."""
 
 
@@ -43,6 +41,10 @@ class Expectation(NamedTuple):
     """Buckets seen since the series first appeared."""
 
 
+Span = Rows | slice
+"""Rows of series: chosen ones, or all of a sorted table, whose columns are then not copied."""
+
+
 class Slots(NamedTuple):
     """Where a bucket lies in the day and in the week."""
 
@@ -53,6 +55,28 @@ class Slots(NamedTuple):
     def week(self) -> int:
         """Hours since Monday 00:00."""
         return self.day * 24 + self.hour
+
+
+class Forecast(NamedTuple):
+    """What is known of a bucket of many series before its counts; shape (series,) each."""
+
+    slots: Slots
+    factors: list[float]
+    """Pooled factors, in the order of the model's shapes."""
+    own: list[Floats]
+    """The series' own factors of those shapes that they bend."""
+    level: Floats
+    shape: Floats
+    mean: Floats
+    spread: Floats
+    """Dispersion without the uncertainty of the mean."""
+    doubt: Floats
+    """Relative variance of the mean."""
+
+    @property
+    def dispersion(self) -> Floats:
+        """Variance / mean, the uncertainty of the mean included."""
+        return self.spread + self.mean * self.doubt
 
 
 class SeasonalCounts(base.Regressor):
@@ -130,71 +154,95 @@ class SeasonalCounts(base.Regressor):
             "hour_seen": ("f8", 24), "hour_due": ("f8", 24),
             "day_seen": ("f8", 7), "day_due": ("f8", 7),
         }  # fmt: skip
-        spread = {"squares": "f8", "weight": "f8"}
-        level = {"first": "i8", "last": "i8", "active": "i8", "sum": "f8", "exposure": "f8"}
-        week = {"week_seen": ("f8", 168), "week_due": ("f8", 168)}
-        self.series = Table("series", {**level, **spread, **shape})
-        self.pool = Table("pool", {**spread, **shape, **week})
-        self._derived: dict[str, list[float]] = {}
-        """Pooled factors of every slot, by shape."""
-        self._derived_at = 0
+        real = dict.fromkeys(("sum", "exposure", "squares", "weight"), "f8")
+        whole = dict.fromkeys(("first", "last", "active"), "i8")
+        self.series = Table("series", {**whole, **real, **shape})
+        self.pool = Pool(self._keep_shape, self.keep_spread)
+        self._settled_at = -1
+        """Generation of the series at which all were so old that age makes no difference."""
 
     def begin(self, keys: Sequence[str], bucket: int) -> Rows:
         """Return the rows of series; those not known appear in `bucket`."""
+        self.pool.begin()
         rows = self.series.find(keys)
-        if (rows < 0).any():
-            fresh = sorted({key for key, row in zip(keys, rows, strict=True) if row < 0})
+        if rows.size and rows.min() < 0:
+            fresh = sorted({key for key, row in zip(keys, rows.tolist(), strict=True) if row < 0})
             new = self.series.add(fresh)
             self.series["first"][new] = self.series["active"][new] = bucket
             self.series["last"][new] = bucket - self.bucket_seconds
             rows = self.series.find(keys)
-        if not len(self.pool):
-            self.pool.add([POOL])
         return rows
 
-    def ordered(self) -> tuple[list[str], Rows]:
-        """Return every series, sorted, and its row: the order in which all are judged."""
-        rows = self.series.rows()
-        keys = [self.series.key(row) for row in rows.tolist()]
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        return [keys[place] for place in order], rows[order]
-
-    def ready(self, rows: Rows, bucket: int) -> NDArray[np.bool_]:
+    def ready(self, rows: Span, bucket: int) -> NDArray[np.bool_]:
         """Tell which series are old enough to have an opinion on."""
         old = bucket - self.series["first"][rows] >= self.min_days * DAY
         enough: NDArray[np.bool_] = old & (self.series["exposure"][rows] > 0)
         return enough
 
-    def predict_many(self, rows: Rows, bucket: int) -> tuple[Floats, Floats, Floats]:
+    def forecast(self, rows: Span, bucket: int, lesson: Lesson) -> Forecast:
+        """Return what a bucket of every row should hold; learns nothing."""
+        slots = self._slots(bucket)
+        factors = [lesson.factor(name, getattr(slots, name)) for name in self._shapes]
+        own = [self._own(rows, name, getattr(slots, name)) for name in self._shapes if name in _OWN]
+        counted = self.series["sum"][rows] + PSEUDO_COUNT
+        level = counted / np.maximum(self.series["exposure"][rows], 1e-9)
+        shape = _product(factors, own)
+        spread = shrunk_dispersion(
+            self.series["squares"][rows], self.series["weight"][rows], lesson.dispersion()
+        )
+        doubt = np.minimum(spread / counted, 1.0)
+        return Forecast(slots, factors, own, level, shape, level * shape, spread, doubt)
+
+    def predict_many(self, rows: Span, bucket: int) -> tuple[Floats, Floats, Floats]:
         """Return means, dispersions and the relative variance of the means, shape (len(rows),)."""
-        mean = self._level(rows) * self._shape(rows, self._slots(bucket))
-        spread = self._spread(rows)
-        doubt = np.minimum(spread / (self.series["sum"][rows] + PSEUDO_COUNT), 1.0)
-        return mean, spread + mean * doubt, doubt
+        known = self.forecast(rows, bucket, Lesson(self.pool))
+        return known.mean, known.dispersion, known.doubt
 
     def learn_many(
-        self, rows: Rows, bucket: int, counts: Floats, weights: Floats | None = None
+        self, rows: Span, bucket: int, counts: Floats, weights: Floats | None = None
     ) -> None:
         """Learn one bucket of every row, zeros included.
 
         Weights in 0..1 say how far each count is to be believed; the bucket in which a series
         appears is no evidence, as it appeared because it counted.
         """
-        series = self.series
-        trust = np.ones(len(rows)) if weights is None else weights
-        trust = np.where(series["first"][rows] == bucket, 0.0, trust)
-        slots = self._slots(bucket)
-        mean, _, doubt = self.predict_many(rows, bucket)
-        self._learn_spread(rows, counts, mean, doubt, trust)
-        factor = self._shape(rows, slots)
-        self._learn_shape(rows, slots, counts, trust)
-        keep = self._keep_level
-        series["sum"][rows] = keep * series["sum"][rows] + trust * counts
-        series["exposure"][rows] = keep * series["exposure"][rows] + trust * factor
+        lesson = Lesson(self.pool)
+        self.fold(rows, bucket, counts, weights, self.forecast(rows, bucket, lesson), lesson)
+        self.series.touch(rows)
+
+    def fold(
+        self,
+        rows: Span,
+        bucket: int,
+        counts: Floats,
+        weights: Floats | None,
+        known: Forecast,
+        lesson: Lesson,
+    ) -> None:
+        """Learn as `learn_many` does what was forecast; marks nothing changed."""
+        if not len(counts):
+            return
+        series, keep = self.series, self._keep_level
+        age, youngest = self._age(rows)
+        if youngest <= 0:
+            trust = 1.0 if weights is None else weights
+            weights = np.where(series["first"][rows] == bucket, 0.0, trust)
+        self._learn_spread(
+            rows, counts, known, weights, age if youngest < 2 * DAY else None, lesson
+        )
+        believed = {
+            name: weights
+            if youngest >= _SETTLED[name]
+            else np.where(age >= _SETTLED[name], 1.0 if weights is None else weights, 0.0)
+            for name in self._shapes
+        }
+        self._learn_shape(rows, counts, known, believed, lesson)
+        fold(series["sum"], rows, keep, _times(counts, weights))
+        fold(series["exposure"], rows, keep, _times(known.shape, weights))
         series["last"][rows] = bucket
-        series["active"][rows[counts > 0]] = bucket
-        series.touch(rows)
-        self.pool.touch(self.pool.rows())
+        some = counts > 0
+        if np.logical_or.reduce(some):
+            series["active"][rows] = np.where(some, bucket, series["active"][rows])
 
     def correct_many(self, rows: Rows, counts: Floats) -> None:
         """Add counts that came after their bucket had been learned."""
@@ -245,101 +293,87 @@ class SeasonalCounts(base.Regressor):
         days, second = divmod(bucket + self.utc_offset_seconds, DAY)
         return Slots(second // 3600, (days + WEEKDAY_OF_EPOCH) % 7)
 
-    def _level(self, rows: Rows) -> Floats:
-        exposure = np.maximum(self.series["exposure"][rows], 1e-9)
-        level: Floats = (self.series["sum"][rows] + PSEUDO_COUNT) / exposure
-        return level
-
-    def _pooled(self, name: str, slot: int) -> float:
-        """Return a pooled factor; those of all slots have mean 1."""
-        if self._derived_at != self.pool.loads:
-            self._derived.clear()
-            self._derived_at = self.pool.loads
-        factors = self._derived.get(name)
-        if factors is None:
-            (row,) = self.pool.rows()
-            own = _factor(
-                self.pool[f"{name}_seen"][row], self.pool[f"{name}_due"][row], _PRIOR[name]
-            )
-            factors = self._derived[name] = (own / own.mean()).tolist()
-        return factors[slot]
-
-    def _own(self, rows: Rows, name: str, slot: int) -> Floats:
+    def _own(self, rows: Span, name: str, slot: int) -> Floats:
         seen = self.series[f"{name}_seen"][rows, slot]
         due = self.series[f"{name}_due"][rows, slot]
-        return _factor(seen, due, self.own_shape_counts)
+        factor: Floats = (seen + self.own_shape_counts) / (due + self.own_shape_counts)
+        return factor
 
-    def _shape(self, rows: Rows, slots: Slots) -> Floats:
-        shape = np.ones(len(rows))
-        for name in self._shapes:
-            slot = getattr(slots, name)
-            shape = shape * self._pooled(name, slot)
-            if name in _OWN:
-                shape = shape * self._own(rows, name, slot)
-        return shape
+    def _age(self, rows: Span) -> tuple[Rows, int]:
+        """Return how long series have been there, and the least of that; it only grows."""
+        if isinstance(rows, slice) and self._settled_at == self.series.generation:
+            return NO_ROWS, _ALL_SETTLED
+        age = self.series["last"][rows] - self.series["first"][rows]
+        youngest = int(age.min())
+        if isinstance(rows, slice) and youngest >= _ALL_SETTLED:
+            self._settled_at = self.series.generation
+        return age, youngest
 
-    def _learn_shape(self, rows: Rows, slots: Slots, counts: Floats, trust: Floats) -> None:
+    def _learn_shape(
+        self,
+        rows: Span,
+        counts: Floats,
+        known: Forecast,
+        believed: Mapping[str, Floats | None],
+        lesson: Lesson,
+    ) -> None:
         """Compare what came with what each factor would have had to explain alone.
 
         One after the other, each with the factors before it already moved, or they would all
         answer for the same difference.
         """
-        (pool,) = self.pool.rows()
-        age = self.series["last"][rows] - self.series["first"][rows]
-        for name in self._shapes:
-            slot, keep = getattr(slots, name), self._keep_shape[name]
-            believed = np.where(age >= _SETTLED[name], trust, 0.0)
-            came, due = counts * believed, self._level(rows) * self._shape(rows, slots) * believed
-            total = float(due.sum()) / self._pooled(name, slot)
-            for column, value in (("seen", float(came.sum())), ("due", total)):
-                cells = self.pool[f"{name}_{column}"]
-                cells[pool, slot] = keep * cells[pool, slot] + value
-            self._derived.pop(name, None)
+        factors, own, mean = list(known.factors), list(known.own), known.mean
+        everything = float(np.add.reduce(counts))
+        for place, name in enumerate(self._shapes):
+            slot, trust = getattr(known.slots, name), believed[name]
+            came = _times(counts, trust)
+            total = everything if trust is None else float(np.add.reduce(came))
+            factors[place] = lesson.learn_shape(name, slot, total, _times(mean, trust))
             if name not in _OWN:
                 continue
-            due = self._level(rows) * self._shape(rows, slots) * believed
-            due /= self._own(rows, name, slot)
-            for column, values in (("seen", came), ("due", due)):
-                cells = self.series[f"{name}_{column}"]
-                cells[rows, slot] = keep * cells[rows, slot] + values
-
-    def _spread(self, rows: Rows) -> Floats:
-        (pool,) = self.pool.rows()
-        return shrunk_dispersion(
-            self.series["squares"][rows], self.series["weight"][rows],
-            float(self.pool["squares"][pool]), float(self.pool["weight"][pool]),
-        )  # fmt: skip
+            due = _times(known.level * _product(factors, own), trust) / own[place]
+            keep = self._keep_shape[name]
+            fold(self.series[f"{name}_seen"][:, slot], rows, keep, came)
+            fold(self.series[f"{name}_due"][:, slot], rows, keep, due)
+            own[place] = self._own(rows, name, slot)
+            mean = known.level * _product(factors, own)
 
     def _learn_spread(
-        self, rows: Rows, counts: Floats, mean: Floats, doubt: Floats, trust: Floats
+        self,
+        rows: Span,
+        counts: Floats,
+        known: Forecast,
+        weights: Floats | None,
+        age: Rows | None,
+        lesson: Lesson,
     ) -> None:
-        """Fold squared residuals of series that are at least two days old."""
-        series, keep = self.series, self.keep_spread
-        age = series["last"][rows] - series["first"][rows]
-        weight = np.where((age >= 2 * DAY) & (trust > 0.5), np.minimum(mean / 0.5, 1.0), 0.0)
-        spread = self._spread(rows)
-        square = (counts - mean) ** 2 / (mean * (1 + mean * doubt / spread))
+        """Fold squared residuals of series that are at least two days old (age None: all are)."""
+        mean, spread = known.mean, known.spread
+        weight = np.minimum(mean / 0.5, 1.0)
+        if weights is not None:
+            weight = np.where(weights > 0.5, weight, 0.0)
+        if age is not None:
+            weight = np.where(age >= 2 * DAY, weight, 0.0)
+        square = (counts - mean) ** 2 / (mean * (1 + mean * known.doubt / spread))
         square = weight * np.minimum(square, 60 * spread)
-        (pool,) = self.pool.rows()
-        for column, values in (("squares", square), ("weight", weight)):
-            series[column][rows] = keep * series[column][rows] + values
-            self.pool[column][pool] = keep * self.pool[column][pool] + float(values.sum())
+        fold(self.series["squares"], rows, self.keep_spread, square)
+        fold(self.series["weight"], rows, self.keep_spread, weight)
+        lesson.learn_spread(square, weight)
 
 
-def shrunk_dispersion(
-    squares: Floats, weight: Floats, pool_squares: float, pool_weight: float, prior: float = 100.0
-) -> Floats:
-    """Return dispersions >= 1: a series' own mean square, `prior` buckets of the pool's beside it.
+def _product(factors: Sequence[float], own: Sequence[Floats]) -> Floats:
+    """Multiply pooled factors and, after each that has one, the series' own."""
+    shape = factors[0] * own[0]
+    for factor, bent in zip_longest(factors[1:], own[1:]):
+        shape *= factor
+        if bent is not None:
+            shape *= bent
+    return shape
 
-    The pool's in turn has 20 buckets of a prior dispersion of 1.5 beside it.
-    """
-    pooled = (pool_squares + 20 * 1.5) / (pool_weight + 20)
-    return np.maximum((squares + prior * pooled) / (weight + prior), 1.0)
 
-
-def _factor(seen: Floats, due: Floats, prior: float) -> Floats:
-    factor: Floats = (seen + prior) / (due + prior)
-    return factor
+def _times(values: Floats, trust: Floats | None) -> Floats:
+    """Weigh values; None trusts them all."""
+    return values if trust is None else values * trust
 
 
 def _name(x: dict[base.typing.FeatureName, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.sketch_state import once
+from detectors.sketch_pending import once
 
 _BUCKET_MINUTES: Final = 60
 _FILE_BEYOND: Final = 1 << 17

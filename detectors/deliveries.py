@@ -40,7 +40,7 @@ class Deliveries:
         carrier, lane = block["carrier"].astype(np.int64), block["lane"].astype(np.int64)
         measured = (block["outside_at"] != 0) & (destination != 0)
         took = scans.at[events] - block["outside_at"]
-        odd = measured & (region != 0) & (region != destination)
+        odd = (destination != 0) & (region != 0) & (region != destination)
         odd |= block["stage"] == RETURNING
         if np.count_nonzero(measured):
             odd |= measured & (took < self._usual.soonest(lane))
@@ -58,7 +58,7 @@ class Deliveries:
         state, row = self._parcels, int(scans.rows[event])
         facts, record = state.facts(row), state.rows[row]
         outside, stage = float(record["outside_at"]), int(record["stage"])
-        share, deliveries = self._usual.attempts.share(facts["carrier"])
+        share, deliveries = self._usual.attempted(int(record["carrier"]))
         measured = outside != 0 and facts["destination_region"] is not None
         soonest = float(self._usual.soonest(np.array([record["lane"]], np.int64))[0])
         found = suspicion(

@@ -72,6 +72,10 @@ class DwellModel(base.SupervisedAnomalyDetector):
         With fewer, a segment has no opinion of its own, and the next coarser one speaks.
     max_segments
         Histograms kept; beyond, new lanes speak through their carrier.
+    name
+        Stands in the state.
+    shared
+        Counts are taken out and come back as sums over all partitions.
 
     Examples
     --------
@@ -100,6 +104,8 @@ class DwellModel(base.SupervisedAnomalyDetector):
         min_observations: int = 50,
         max_segments: int = 50_000,
         name: str = "dwells",
+        *,
+        shared: bool = False,
     ) -> None:
         self.probability = probability
         self.guard = guard
@@ -107,9 +113,14 @@ class DwellModel(base.SupervisedAnomalyDetector):
         self.min_observations = min_observations
         self.max_segments = max_segments
         self.name = name
+        self.shared = shared
         self._z = NormalDist().inv_cdf(1 - min(probability, 0.5))
         self.sketches = Sketches(
-            name, half_life_days=half_life_days, max_rows=max_segments, levels=_LEVELS
+            name,
+            half_life_days=half_life_days,
+            max_rows=max_segments,
+            levels=_LEVELS,
+            shared=shared,
         )
         self.forget_codes()
 

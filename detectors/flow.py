@@ -13,24 +13,22 @@ outage of everything is not a silence of everybody.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from detectors.backlog import BacklogWatch
 from detectors.base import Batch, Cell, Counts, Metric, Output, Rejected, RejectReason
-from detectors.counts import DAY, SEPARATOR
+from detectors.closings import Closing, read_closings
+from detectors.counts import DAY
 from detectors.decisions import Decision, SurgeOpened
 from detectors.events import Category
 from detectors.outbreak import OutbreakScan
+from detectors.pending import Bucket, PendingCounts
 from detectors.silence import QUARTER, SilenceWatch
 from detectors.surges import HOUR, SurgeWatch
 from detectors.table import Table, pack, unpack
 
-VERSION: Final = 1
+VERSION: Final = 2
 ASLEEP_AFTER: Final = 14 * DAY
 OPEN_BUCKETS: Final = 200
 """Pending cells per series; more wait only when a source hangs far behind the others."""
-
-_Bucket = dict[str, int]
 
 
 class FlowCore:
@@ -63,7 +61,8 @@ class FlowCore:
     forget_days
         A series that has counted nothing for so long is forgotten.
     max_series
-        Series of each kind at most; records with further ones are rejected.
+        Series of each kind at most, about 3 KB of memory each; records with further ones are
+        rejected.
     """
 
     def __init__(
@@ -86,19 +85,19 @@ class FlowCore:
         backlog_chance: float = 1e-5,
         backlog_hours: int = 3,
         forget_days: int = 120,
-        max_series: int = 20_000,
+        max_series: int = 100_000,
     ) -> None:
         if allowed_lateness_seconds % QUARTER or allowed_lateness_seconds < 0:
             raise ValueError("allowed_lateness_seconds is whole quarters of an hour")
         self.allowed_lateness_seconds = allowed_lateness_seconds
         self.max_series = max_series
-        self._names = tuple(sorted(sources))
+        self._names = dict.fromkeys(sorted(sources))
         self._stepped: int | None = None
         self._active: int | None = None
         self._sources = Table("sources", {"through": "i8", "first": "i8"})
-        self._pending = Table("pending", {"count": "i8"})
-        self._due: dict[int, set[int]] | None = {}
-        """Waiting rows by the point of the grid they close at; None: to be derived anew."""
+        self._clock: float | None = float("-inf")
+        """The watermark; None: to be derived anew."""
+        self._pending = PendingCounts(allowed_lateness_seconds)
         partitions = max(len(self._names) // 2, 1)
         self._surges = SurgeWatch(
             scan=OutbreakScan(
@@ -142,8 +141,11 @@ class FlowCore:
     @property
     def clock(self) -> float:
         """The watermark: what every source has passed; -inf while one has not been heard of."""
-        rows = self._sources.find(self._names)
-        return float("-inf") if (rows < 0).any() else float(self._sources["through"][rows].min())
+        if self._clock is None:
+            rows = self._sources.find(list(self._names))
+            through = self._sources["through"][rows]
+            self._clock = float("-inf") if (rows < 0).any() else float(through.min())
+        return self._clock
 
     @property
     def latest(self) -> float:
@@ -170,34 +172,59 @@ class FlowCore:
 
     def dump(self, page: int, pages: int) -> bytes:
         """Return one page of series and of what waits."""
-        return pack(VERSION, self._scalars(), [t.dump(page, pages) for t in self._tables()])
+        blobs = [table.dump(page, pages) for table in self._tables()]
+        return pack(VERSION, self._scalars(), [*blobs, self._pending.dump(page, pages)])
 
     def load(self, page: int, pages: int, blob: bytes) -> None:
         """Replace one page."""
         scalars, blobs = unpack(VERSION, blob)
-        for table, part in zip(self._tables(), blobs, strict=True):
+        *parts, pending = blobs
+        for table, part in zip(self._tables(), parts, strict=True):
             table.load(page, pages, part)
-        self._due = None
-        self._stepped, self._active = scalars["stepped"], scalars["active"]
+        self._pending.load(page, pages, pending)
+        self._restore(scalars)
 
     def changes(self) -> bytes:
-        """Return what changed since the last call."""
-        return pack(VERSION, self._scalars(), [t.changes() for t in self._tables()])
+        """Return what changed since the last call; rows that only a close moved are left out."""
+        blobs = [table.changes() for table in self._tables()]
+        blobs += [watch.journal.take() for watch in self._followed()]
+        return pack(VERSION, self._scalars(), [*blobs, *self._pending.changes()])
 
     def apply(self, blob: bytes) -> None:
         """Apply what `changes` returned."""
         scalars, blobs = unpack(VERSION, blob)
-        for table, part in zip(self._tables(), blobs, strict=True):
+        *parts, surges, silence, backlog, waiting, closed = blobs
+        for table, part in zip(self._tables(), parts, strict=True):
             table.apply(part)
-        self._due = None
-        self._stepped, self._active = scalars["stepped"], scalars["active"]
+        self._pending.apply(waiting, closed)
+        self._restore(scalars)
+        self._repeat([read_closings(journal) for journal in (surges, silence, backlog)])
 
     def _tables(self) -> tuple[Table, ...]:
-        watches = (self._surges, self._silence, self._backlog)
-        return self._sources, self._pending, *(t for watch in watches for t in watch.tables)
+        return self._sources, *(t for watch in self._followed() for t in watch.tables)
+
+    def _followed(self) -> tuple[SurgeWatch, SilenceWatch, BacklogWatch]:
+        return self._surges, self._silence, self._backlog
 
     def _scalars(self) -> dict[str, Any]:
         return {"stepped": self._stepped, "active": self._active}
+
+    def _restore(self, scalars: Mapping[str, Any]) -> None:
+        self._clock = None
+        self._stepped, self._active = scalars["stepped"], scalars["active"]
+        for watch in self._followed():
+            watch.journal.follow()
+
+    def _repeat(self, journals: Sequence[Sequence[Closing]]) -> None:
+        """Fold again what closed elsewhere; what a row already has in it changes nothing."""
+        surges, silence, backlog = ({each.now: each for each in journal} for journal in journals)
+        due = {} if self._stepped is None else self._pending.due(self._stepped)
+        for now in sorted({*due, *surges, *silence, *backlog}):
+            late, counts = _sorted_out(due.get(now, ()))
+            entered, left = counts[Metric.ENTERED], counts[Metric.LEFT]
+            self._backlog.repeat(now, backlog.get(now), entered, left)
+            self._surges.repeat(now, late, surges.get(now), counts[Metric.COMPLAINTS])
+            self._silence.repeat(now, silence.get(now), counts[Metric.SCANS])
 
     def _take(self, index: int, record: Counts) -> list[Output]:
         """Let a record's cells wait; one that its source has already passed is a repetition."""
@@ -208,35 +235,31 @@ class FlowCore:
             return []
         if row < 0:
             (row,) = self._sources.add([record.source]).tolist()
-            begun = [self._closes(cell) for cell in record.cells if not cell.late_at]
+            begun = [self._pending.closes(cell) for cell in record.cells if not cell.late_at]
             self._sources["first"][row] = min([record.through, *begun])
+        was = float(self._sources["through"][row])
         self._sources["through"][row] = record.through
         self._sources.touch(row)
-        taken = [cell for cell in record.cells if self._has_room(cell)]
-        if taken:
-            closes = [self._closes(cell) for cell in taken]
-            rows = self._pending.add([_key(*pair) for pair in zip(closes, taken, strict=True)])
-            np.add.at(self._pending["count"], rows, [cell.count for cell in taken])
-            due = self._waiting()
-            for at, row in zip(closes, rows.tolist(), strict=True):
-                due.setdefault(_grid_point(at), set()).add(row)
+        if was == self._clock or self._clock == float("-inf"):
+            self._clock = None
+        taken = self._admitted(record.cells)
+        self._pending.take(taken, self._stepped)
         if len(taken) < len(record.cells):
             return [Rejected(index, RejectReason.TOO_MANY_SERIES)]
         return []
 
-    def _has_room(self, cell: Cell) -> bool:
-        watch = self._watches[cell.metric]
+    def _admitted(self, cells: Sequence[Cell]) -> Sequence[Cell]:
+        """Return the cells there is room for."""
         if len(self._pending) >= self.max_series * OPEN_BUCKETS:
-            return False
-        return len(watch) < self.max_series or cell.series in watch
-
-    def _closes(self, cell: Cell) -> int:
-        """Return when the bucket of a cell closes, or the hour at whose end it corrects."""
-        if cell.late_at:
-            return cell.late_at + HOUR
-        if cell.metric is Metric.COMPLAINTS:
-            return cell.bucket + HOUR + self.allowed_lateness_seconds
-        return cell.bucket + (QUARTER if cell.metric is Metric.SCANS else HOUR)
+            return ()
+        full = {metric for metric, of in self._watches.items() if len(of) >= self.max_series}
+        if not full:
+            return cells
+        return [
+            cell
+            for cell in cells
+            if cell.metric not in full or cell.series in self._watches[cell.metric]
+        ]
 
     def _close_until(self, watermark: float) -> Iterable[Output]:
         """Close, in order, every point of the grid up to the watermark."""
@@ -250,9 +273,8 @@ class FlowCore:
         if self._stepped + QUARTER > watermark:
             return outputs
         last = int(watermark) // QUARTER * QUARTER
-        busy = sorted(at for at in self._waiting() if at <= last)
-        for now in self._grid(watermark, busy):
-            outputs += self._close(now, self._taken(now))
+        for now in self._grid(watermark, self._pending.points(last)):
+            outputs += self._close(now)
         return outputs
 
     def _grid(self, watermark: float, busy: list[int]) -> Iterable[int]:
@@ -271,31 +293,10 @@ class FlowCore:
             self._stepped = now
             yield now
 
-    def _waiting(self) -> dict[int, set[int]]:
-        """Return the rows that wait by the point of the grid they close at."""
-        if self._due is None:
-            self._due = {}
-            for row in self._pending.rows().tolist():
-                at = int(self._pending.key(row).partition(SEPARATOR)[0])
-                self._due.setdefault(_grid_point(at), set()).add(row)
-        return self._due
-
-    def _taken(self, now: int) -> list[tuple[str, int]]:
-        """Take out what closes at a point of the grid."""
-        rows = list(self._waiting().pop(now, ()))
-        cells = [(self._pending.key(row), int(self._pending["count"][row])) for row in rows]
-        if rows:
-            self._pending.remove(rows)
-        return cells
-
-    def _close(self, now: int, cells: list[tuple[str, int]]) -> list[Decision]:
-        by_metric: dict[str, _Bucket] = {metric: {} for metric in Metric}
-        for key, count in sorted(cells):
-            _, metric, bucket, late_at, series = key.split(SEPARATOR, 4)
-            if late_at != "0":
-                self._surges.correct(series, int(bucket), count)
-            else:
-                by_metric[metric][series] = count
+    def _close(self, now: int) -> list[Decision]:
+        late, by_metric = _sorted_out(self._pending.close(now))
+        for of, counts in late:
+            self._surges.correct(now, of, counts)
         decisions: list[Decision] = []
         if now % HOUR == 0:
             entered, left = by_metric[Metric.ENTERED], by_metric[Metric.LEFT]
@@ -315,11 +316,15 @@ class FlowCore:
         return decisions
 
 
-def _grid_point(closes: int) -> int:
-    """Return the first point of the grid at or after a time."""
-    return -(-closes // QUARTER) * QUARTER
-
-
-def _key(closes: int, cell: Cell) -> str:
-    parts = (closes, cell.metric.value, cell.bucket, cell.late_at, cell.series)
-    return SEPARATOR.join(str(part) for part in parts)
+def _sorted_out(
+    closed: Iterable[tuple[Bucket, dict[str, int]]],
+) -> tuple[list[tuple[int, dict[str, int]]], dict[Metric, dict[str, int]]]:
+    """Return late counts by the bucket they correct, and the others by metric."""
+    late: list[tuple[int, dict[str, int]]] = []
+    by_metric: dict[Metric, dict[str, int]] = {metric: {} for metric in Metric}
+    for bucket, counts in closed:
+        if bucket.late_at:
+            late.append((bucket.bucket, counts))
+        else:
+            by_metric[bucket.metric].update(counts)
+    return late, by_metric

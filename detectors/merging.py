@@ -1,12 +1,13 @@
-"""What several partitions learned, as if one had learned it all.
+"""What partitions have learned and are learning, for other partitions.
 
-The one place that knows how models are merged (docs/decisions/0010-repartition.md). Contract, for
-each kind of model: in go the blobs that each partition's `dump(0, 1)` returned, out comes one blob
-for `load(0, 1)`. Weights are aged to the latest day and added, counts that wait to be folded are
-integers and added, so the order of the partitions does not matter but for the numbers of
-segments. Every new partition is given the whole. Who merges again what was copied counts it as
-often as it was copied: quantiles stay, the number of observations is overstated until it is
-forgotten.
+The one place that knows how models move (docs/decisions/0010-repartition.md). Several partitions
+share what they learn (`detectors.lessons`), so each has the same models and every new partition is
+given those; what each has counted in the running epoch goes to one new partition, which will tell
+it; lessons that came and are not folded yet go to all. A partition that is alone folds its own
+counts, so they lie beside the models, with what is not ripe yet: on the way from one partition
+every new one gets them, on the way to one it gets everybody's.
+
+All clocks have met, and all lessons have been heard.
 """
 
 from collections.abc import Sequence
@@ -15,9 +16,11 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from detectors.signoff import AttemptShares
-from detectors.sketch_state import Folded, Pending, SketchBlob, decode, encode
-from detectors.sketches import SEPARATOR
+from detectors.base import EVERYBODY, Batch, Lesson, StateError
+from detectors.lessons import NEVER, Inbox, Teacher, teacher_name, teachers_of
+from detectors.sketch_pending import Pending, PendingBlob
+from detectors.sketch_state import SketchBlob, decode, encode
+from detectors.tallies import Tally, merged
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -25,93 +28,81 @@ class _Head(msgspec.Struct, array_like=True):
     name: str
 
 
-def merged_sketches(blobs: Sequence[bytes], *, half_life_days: float, max_rows: int) -> bytes:
-    """Return the histograms of `blobs` added up.
+def moved_sketches(blobs: Sequence[bytes], waiting: Sequence[Tally], count: int) -> list[bytes]:
+    """Return the histograms of one model for each of `count` partitions.
 
-    Beyond `max_rows` the most special segments with the fewest observations are left out.
+    `blobs` are those of the old partitions' `Sketches.dump(0, 1)`, `waiting` the tallies of this
+    model in lessons that are not folded yet.
     """
     name = _decode_head(blobs[0]).name
-    parts = [_read(blob, name) for blob in blobs]
-    folded = _add_weights([folded for folded, _ in parts], half_life_days, max_rows)
-    pending = _add_pending([pending for _, pending in parts], folded)
-    cells, loose = pending.page(0, 1)
-    rows = np.arange(len(folded))
-    whole = SketchBlob.of(name, len(folded), 0, 1, folded.keys, rows, folded, cells)
-    return encode(whole, loose=loose)
+    parts = [decode(blob, name) for blob in blobs]
+    own = [_tally(part.own, part.keys) for part in parts]
+    if count > 1:
+        return [
+            encode(_with(parts[0], parts[0].pending, merged(own[home::count])))
+            for home in range(count)
+        ]
+    pending = merged([_tally(parts[0].pending, parts[0].keys), *own, *waiting])
+    return [encode(_with(parts[0], PendingBlob(loose=pending), merged([])))]
 
 
-def merged_attempts(blobs: Sequence[bytes], *, half_life_days: float) -> bytes:
-    """Return the attempts of each carrier's deliveries added up."""
-    whole, *parts = (
-        AttemptShares(half_life_days=half_life_days, min_observations=1).table
-        for _ in range(len(blobs) + 1)
-    )
-    for part, blob in zip(parts, blobs, strict=True):
-        part.load(0, 1, blob)
-        rows = part.rows()
-        mine = whole.add([part.key(row) for row in rows.tolist()])
-        whole["day"][mine] = np.maximum(whole["day"][mine], part["day"][rows])
-    for part in parts:
-        rows = part.rows()
-        mine = whole.find([part.key(row) for row in rows.tolist()])
-        kept = np.exp2((part["day"][rows] - whole["day"][mine]) / half_life_days)
-        whole["weights"][mine] += part["weights"][rows] * kept[:, None]
-        for column in ("attempted", "other"):
-            whole[column][mine] += part[column][rows]
-    return whole.dump(0, 1)
+def waiting_lessons(blob: bytes, partitions: int) -> list[Lesson]:
+    """Return the lessons that came to a parcels core of so many and are not folded yet."""
+    inbox = Inbox(map(teacher_name, teachers_of(partitions)))
+    inbox.load(0, 1, blob)
+    return [lesson for _, heard in inbox.take(float("inf")) for lesson in heard]
 
 
-def _read(blob: bytes, name: str) -> tuple[Folded, Pending]:
-    told = decode(blob, name)
-    folded, pending = Folded(), Pending()
-    folded.take(told)
-    pending.take(told, folded.keys, folded.numbers)
-    return folded, pending
+def new_inbox(lessons: Sequence[Lesson], through: float, partitions: int) -> bytes:
+    """Return the inbox of a parcels core of so many: lessons, and how far teachers have come."""
+    teachers = [teacher_name(number) for number in teachers_of(partitions)]
+    inbox = Inbox(teachers)
+    if partitions > 1 and through != NEVER:
+        for teacher in teachers:
+            inbox.hear(Lesson(teacher, EVERYBODY, int(through), 0, int(through), ()))
+        for piece, each in enumerate(lessons):
+            inbox.hear(Lesson(teachers[0], EVERYBODY, each.epoch, piece, 0, each.tallies))
+    return inbox.dump(0, 1)
 
 
-def _add_weights(parts: Sequence[Folded], half_life_days: float, max_rows: int) -> Folded:
-    whole = Folded()
-    whole.add(_ordered(parts)[:max_rows])
-    places = [_places(part, whole) for part in parts]
-    for part, (theirs, mine) in zip(parts, places, strict=True):
-        whole.day[mine] = np.maximum(whole.day[mine], part.day[theirs])
-    weights = np.zeros((len(whole), whole.weights.shape[1]))
-    for part, (theirs, mine) in zip(parts, places, strict=True):
-        kept = np.exp2((part.day[theirs] - whole.day[mine]) / half_life_days)
-        weights[mine] += part.weights[theirs] * kept[:, None]
-        whole.n[mine] += part.n[theirs] * kept
-    whole.weights[: len(whole)] = weights
-    return whole
+def refuse_lessons(blobs: Sequence[bytes]) -> None:
+    """Refuse teachers that have heard what they have not said yet; raises `StateError`."""
+    sources = _sources(len(blobs))
+    for number, blob in enumerate(blobs):
+        teacher = Teacher(number, sources, max_segments=1)
+        teacher.load(0, 1, blob)
+        if len(teacher):
+            raise StateError("lessons: the partitions have not come equally far")
 
 
-def _ordered(parts: Sequence[Folded]) -> list[str]:
-    """Return every segment, general ones first, then by how much was observed, then by name."""
-    seen: dict[str, float] = {}
-    for part in parts:
-        for key, n in zip(part.keys, part.n.tolist(), strict=False):
-            seen[key] = seen.get(key, 0.0) + n
-
-    def rank(key: str) -> tuple[int, float, str]:
-        named = sum(map(bool, key.split(SEPARATOR)))
-        return named, -seen[key], key
-
-    return sorted(seen, key=rank)
-
-
-def _places(part: Folded, whole: Folded) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of a part that the whole has, and where."""
-    found = np.array([whole.numbers.get(key, -1) for key in part.keys], np.int64)
-    theirs = np.flatnonzero(found >= 0)
-    return theirs, found[theirs]
+def new_teachers(through: float, partitions: int) -> list[bytes]:
+    """Return the state of every partition's teacher: each core has said all before a time."""
+    teachers = [
+        Teacher(number, _sources(partitions), max_segments=1) for number in range(partitions)
+    ]
+    if partitions > 1 and through != NEVER:
+        for number in teachers_of(partitions):
+            said = [
+                Lesson(source, number, int(through), 0, int(through), ())
+                for source in _sources(partitions)
+            ]
+            teachers[number].observe(Batch(said, np.zeros(len(said))))
+    return [teacher.dump(0, 1) for teacher in teachers]
 
 
-def _add_pending(parts: Sequence[Pending], folded: Folded) -> Pending:
-    whole = Pending()
-    for part in parts:
-        rows = part.busy()
-        mine = whole.add([part.key(row) for row in rows.tolist()], folded.numbers)
-        whole.counts[mine] += part.counts[rows]
-    return whole
+def _sources(partitions: int) -> list[str]:
+    return [f"parcels/{number}" for number in range(partitions)]
+
+
+def _tally(blob: PendingBlob, keys: Sequence[str]) -> Tally:
+    """Return what is pending, by name."""
+    pending = Pending()
+    pending.take(blob, keys, {key: number for number, key in enumerate(keys)})
+    return pending.tally(pending.busy())
+
+
+def _with(blob: SketchBlob, pending: PendingBlob, own: Tally) -> SketchBlob:
+    return msgspec.structs.replace(blob, pending=pending, own=PendingBlob(loose=own))
 
 
 _decode_head: Final = msgspec.msgpack.Decoder(_Head).decode

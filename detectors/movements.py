@@ -5,7 +5,7 @@ back. Whatever concerns single parcels (a stall that ends, a number used again, 
 believe) is done on the table itself, which the block is put into before and read from after.
 """
 
-from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -85,11 +85,12 @@ class Movements:
     def _admit(self, scans: Scans, start: int, stop: int) -> Index:
         """Find the rows of scans, made where there is room; return the scans that have one."""
         carriers = scans.carrier[start:stop]
-        ids, starts = scans.columns.parcel_ids[start:stop], scans.starts[start:stop]
-        rows = self._parcels.find(ids, starts, carriers)
-        if rows.min() < 0:
-            self._add(rows, np.flatnonzero((rows < 0) & (carriers != 0)), ids, carriers)
+        ids = scans.columns.parcel_ids[start:stop]
+        rows = self._parcels.find(ids, scans.starts[start:stop], carriers)
         scans.rows[start:stop] = rows
+        if rows.min() < 0:
+            self._add(scans, start + np.flatnonzero((rows < 0) & (carriers != 0)))
+            rows = scans.rows[start:stop]
         events = np.arange(start, stop)
         if rows.min() >= 0:
             return events
@@ -99,15 +100,23 @@ class Movements:
             self._said.say(index, Rejected(index, reason))
         return events[rows >= 0]
 
-    def _add(self, rows: Index, places: Index, ids: Sequence[str], carriers: Index) -> None:
+    def _add(self, scans: Scans, events: Index) -> None:
         """Give new parcels rows, in the order of their first scans, while there is room."""
-        keys = [(int(carriers[place]), ids[place]) for place in places.tolist()]
+        carriers, ids = scans.carrier[events].tolist(), scans.columns.parcel_ids
+        keys = list(zip(carriers, [ids[event] for event in events.tolist()], strict=True))
+        firsts: dict[tuple[int, str], int] = {}
+        for key, event in zip(keys, events.tolist(), strict=True):
+            firsts.setdefault(key, event)
         room = max(self._max_parcels - len(self._parcels), 0)
-        new = list(dict.fromkeys(keys))[:room]
-        numbers = np.array([carrier for carrier, _ in new], np.int64)
-        added = self._parcels.add([parcel_id for _, parcel_id in new], numbers)
+        new = dict(islice(firsts.items(), room))
+        first = np.fromiter(new.values(), np.int64, len(new))
+        scans.first[first] = True
+        orders, customers = scans.whose(first)
+        added = self._parcels.add(
+            [parcel_id for _, parcel_id in new], scans.carrier[first], orders, customers
+        )
         row_of = dict(zip(new, added.tolist(), strict=True))
-        rows[places] = [row_of.get(key, -1) for key in keys]
+        scans.rows[events] = [row_of.get(key, -1) for key in keys]
 
     def _round(self, scans: Scans, events: Index) -> None:
         """Take at most one scan of each parcel."""
@@ -140,7 +149,7 @@ class Movements:
         """Begin a recycled number's next life; say when what was given up is delivered."""
         row, milestone = int(scans.rows[event]), int(scans.milestone[event])
         record = self._parcels.rows[row]
-        since_end = float(scans.at[event] - record["ended_at"])
+        since_end = float(scans.at[event] - record["since"])
         if milestone == LABEL and since_end > self._recycle_seconds:
             self._parcels.recycle(row)
         elif milestone == DELIVERED and GIVEN_UP[record["stage"]] and since_end >= 0:
@@ -216,14 +225,18 @@ class Movements:
         part["lane"] = self._parcels.lane_numbers(part)
         if overwrite:
             self._leave(scans, events[bringing], part, before)
+        self._own(scans, events[bringing], part, overwrite=overwrite)
         block.view(OPAQUE)[bringing] = part.view(OPAQUE)
-        places = which.tolist()
-        self._parcels.own(
-            scans.rows[events[bringing]],
-            [context.order_ids[place] for place in places],
-            [context.customer_ids[place] for place in places],
-            overwrite=overwrite,
-        )
+
+    def _own(self, scans: Scans, events: Index, block: Block, *, overwrite: bool) -> None:
+        """Note whose parcels they are, unless their record was made by this very scan."""
+        known = np.flatnonzero(~scans.first[events])
+        if len(known) == 0:
+            return
+        rows = scans.rows[events[known]]
+        self._parcels.own(rows, *scans.whose(events[known]), overwrite=overwrite)
+        for column in ("text", "length"):
+            block[column][known] = self._parcels.rows[column][rows]
 
     def _leave(self, scans: Scans, events: Index, block: Block, before: Index) -> None:
         """Count parcels gone from a destination region that is theirs no more."""
@@ -261,11 +274,11 @@ class Movements:
 
     def _customs(self, scans: Scans, events: Index, block: Block, moved: Mask) -> None:
         """Begin and end customs episodes."""
-        held, since = CUSTOMS[scans.milestone[events]], block["customs_since"]
+        held, since = CUSTOMS[scans.milestone[events]], block["since"]
         if not np.count_nonzero(held) and not np.count_nonzero(since):
             return
         begins, ends = moved & held & (since == 0), moved & ~held
-        block["customs_since"] = np.where(begins, scans.at[events], np.where(ends, 0.0, since))
+        block["since"] = np.where(begins, scans.at[events], np.where(ends, 0.0, since))
         block["flags"] = np.where(ends, block["flags"] & _UNSAID, block["flags"])
 
     def _set_deadlines(self, scans: Scans, events: Index, block: Block) -> None:
@@ -278,7 +291,6 @@ class Movements:
         epochs = np.ceil((scans.clock[events] + keep) / self._epoch_seconds)
         block["gone_at"] = epochs * (self._epoch_seconds // 60)
         if np.count_nonzero(ended):
-            block["customs_since"] = np.where(ended, 0.0, block["customs_since"])
-            block["ended_at"] = np.where(ended, at, block["ended_at"])
+            block["since"] = np.where(ended, at, block["since"])
             block["flags"] |= np.where(ended, _ENDED, np.uint8(0))
         self._timers.arm(block, minute + 1)

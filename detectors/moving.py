@@ -1,22 +1,31 @@
 """The state of P partitions as that of N: what moves where when keys move.
 
 Pure, on the blobs that each core's `dump(0, 1)` returns, after the clocks of all partitions of a
-core have come to the same time (`advance`) and flow has heard all counts. A parcel, a customer
-and a series go, unchanged, where their keys belong now; what was learned is merged and given to
-every new partition (`detectors.merging`); counts that wait go to any, because flow adds them up.
+core have come to the same time (`advance`), flow has heard all counts and everybody all lessons. A
+parcel, a customer and a series go, unchanged, where their keys belong now; what was learned is
+given to every new partition (`detectors.merging`); counts that wait go to any, because flow adds
+them up.
 Every new source stands where the old ones stood, so nothing is counted twice or lost.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import complaints, flow, parcels
+from detectors import complaints, counts, flow, parcels
 from detectors.base import StateError
 from detectors.dealing import Homes, added, dealt, read_table
-from detectors.merging import merged_attempts, merged_sketches
+from detectors.lessons import NEVER
+from detectors.merging import (
+    moved_sketches,
+    new_inbox,
+    new_teachers,
+    refuse_lessons,
+    waiting_lessons,
+)
 from detectors.names import Names
 from detectors.parcel_table import MOST_CARRIERS, MOST_NAMES, ROW, SEPARATOR
 from detectors.partials import PartialCounts
@@ -36,56 +45,77 @@ class ParcelsPart(NamedTuple):
     names: _Names
     carriers: _Names
     models: list[bytes]
-    """Histograms, then attempts."""
+    inbox: bytes
     partials: bytes
 
-    @property
+    def texts(self) -> list[bytes]:
+        """Return each row's own string: parcel id, order, customer."""
+        ends = np.cumsum(self.rows.records["length"].astype(np.int64)).tolist()
+        return [self.rows.texts[start:end] for start, end in pairwise([0, *ends])]
+
     def keys(self) -> list[str]:
-        """`carrier/parcel_id` of each row."""
+        """Return `carrier/parcel_id` of each row."""
         carriers = self.rows.records["carrier"].tolist()
-        ids = (own.partition(SEPARATOR)[0] for own in self.rows.own)
-        return [f"{self.carriers[c]}/{own}" for c, own in zip(carriers, ids, strict=True)]
+        return [
+            f"{self.carriers[carrier]}/{text.partition(SEPARATOR)[0].decode()}"
+            for carrier, text in zip(carriers, self.texts(), strict=True)
+        ]
 
 
 def read_parcels(blob: bytes) -> ParcelsPart:
     """Return what a parcels core's `dump(0, 1)` holds; raises `StateError`."""
-    scalars, (rows, names, carriers, *models, partials) = unpack(parcels.VERSION, blob)
+    scalars, (rows, names, carriers, *models, inbox, partials) = unpack(parcels.VERSION, blob)
     return ParcelsPart(
         scalars,
         unpack_rows(rows, ROW),
         _listed(names, MOST_NAMES),
         _listed(carriers, MOST_CARRIERS),
         models,
+        inbox,
         partials,
     )
 
 
 def moved_parcels(
-    blobs: Sequence[bytes], homes: Homes, count: int, *, half_life_days: float, max_segments: int
+    blobs: Sequence[bytes], homes: Homes, count: int, *, epoch_seconds: int
 ) -> list[bytes]:
     """Return the state of `count` parcels cores made from that of others.
 
-    The two parameters are those of the core (`ParcelsCore`).
+    `epoch_seconds` is the cores' parameter.
     """
     old = [read_parcels(blob) for blob in blobs]
     scalars = _same("parcels", [part.scalars for part in old])
-    places = [homes(part.keys) for part in old]
-    *sketches, attempts = zip(*(part.models for part in old), strict=True)
-    models = [
-        merged_sketches(each, half_life_days=half_life_days, max_rows=max_segments)
-        for each in sketches
-    ]
-    models.append(merged_attempts(attempts, half_life_days=half_life_days))
     through = _same("parcels' counts", [_through(part.partials) for part in old])
+    places = [homes(part.keys()) for part in old]
+    lessons = waiting_lessons(old[0].inbox, len(old))
+    models = [
+        moved_sketches(each, [le.tallies[n] for le in lessons if len(le.tallies) > n], count)
+        for n, each in enumerate(zip(*(part.models for part in old), strict=True))
+    ]
+    inbox = new_inbox(lessons, epoch_start(scalars["clock"], epoch_seconds), count)
     moved = []
-    for home in range(count):
+    for home, mine in enumerate(zip(*models, strict=True)):
         rows = _rows(old, [np.flatnonzero(place == home) for place in places])
         waiting = PartialCounts("")
         waiting.through = through
         for part in old[home::count]:
             waiting.join(part.partials)
-        moved.append(pack(parcels.VERSION, scalars, [*rows, *models, waiting.dump()]))
+        moved.append(pack(parcels.VERSION, scalars, [*rows, *mine, inbox, waiting.dump()]))
     return moved
+
+
+def epoch_start(clock: float, epoch_seconds: int) -> float:
+    """Return when the epoch of a clock began; NEVER for NEVER."""
+    return clock if clock == NEVER else clock // epoch_seconds * epoch_seconds
+
+
+def moved_teachers(
+    blobs: Sequence[bytes], parcels_blob: bytes, count: int, *, epoch_seconds: int
+) -> list[bytes]:
+    """Return the state of `count` teachers; `parcels_blob` is that of any parcels core."""
+    refuse_lessons(blobs)
+    scalars, _ = unpack(parcels.VERSION, parcels_blob)
+    return new_teachers(epoch_start(scalars["clock"], epoch_seconds), count)
 
 
 def moved_complaints(blobs: Sequence[bytes], homes: Homes, count: int) -> list[bytes]:
@@ -120,7 +150,7 @@ def moved_flow(
 
 def strays(parcels_blobs: Sequence[bytes], complaints_blobs: Sequence[bytes], homes: Homes) -> int:
     """Return how many parcels and customers lie elsewhere than `homes` says; blobs by partition."""
-    keys = [read_parcels(blob).keys for blob in parcels_blobs]
+    keys = [read_parcels(blob).keys() for blob in parcels_blobs]
     keys += [_customers(blob) for blob in complaints_blobs]
     places = [*range(len(parcels_blobs)), *range(len(complaints_blobs))]
     return sum(
@@ -136,7 +166,9 @@ def placed(blobs: Sequence[tuple[bytes, bytes]], homes: Homes, count: int) -> ND
     """
     total = np.zeros((2, count), np.int64)
     for parcels_blob, complaints_blob in blobs:
-        for row, keys in enumerate((read_parcels(parcels_blob).keys, _customers(complaints_blob))):
+        for row, keys in enumerate(
+            (read_parcels(parcels_blob).keys(), _customers(complaints_blob))
+        ):
             total[row] += np.bincount(homes(keys), minlength=count)
     return total
 
@@ -155,7 +187,7 @@ def _table(blobs: Sequence[bytes], homes: Homes, sources: Sequence[str], count: 
         # A shape and a spread that all series of a partition share: sums, so they add up.
         return [added(blobs, "<f8")] * count
     skip = 4 if name == "pending" else 0
-    return dealt(blobs, lambda keys: homes([k.split(SEPARATOR)[skip] for k in keys]), count)
+    return dealt(blobs, lambda keys: homes([k.split(counts.SEPARATOR)[skip] for k in keys]), count)
 
 
 def _sources(blobs: Sequence[bytes], names: Sequence[str]) -> bytes:
@@ -183,16 +215,18 @@ def _sources(blobs: Sequence[bytes], names: Sequence[str]) -> bytes:
 def _rows(old: Sequence[ParcelsPart], chosen: Sequence[NDArray[np.int64]]) -> list[bytes]:
     """Return chosen rows of each part as one part's, with the names they use numbered anew."""
     names, carriers = Names(MOST_NAMES), Names(MOST_CARRIERS)
-    records, own = [], list[str]()
+    records, texts = [], list[bytes]()
     for part, rows in zip(old, chosen, strict=True):
         mine = part.rows.records[rows]
         for column in _NAMED:
             mine[column] = _renumbered(mine[column], part.names, names)
         mine["carrier"] = _renumbered(mine["carrier"], part.carriers, carriers)
         records.append(mine)
-        own += [part.rows.own[row] for row in rows.tolist()]
-    every = np.arange(len(own))
-    packed = pack_rows(every, np.concatenate(records), every, own, ())
+        own = part.texts()
+        texts += [own[row] for row in rows.tolist()]
+    every = np.arange(len(texts))
+    none = np.zeros(0, np.int64)
+    packed = pack_rows(every, np.concatenate(records), every, b"".join(texts), none)
     return [packed, names.dump(0, 1), carriers.dump(0, 1)]
 
 

@@ -6,45 +6,28 @@ known (Slepian process), so scores are in a unit an operator can choose: false e
 over all series.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from river import base
-from scipy.special import betainc, gammainc, ndtri
 
-from detectors.counts import DAY, POOL, Floats, SeasonalCounts, shrunk_dispersion
-from detectors.table import Table
+from detectors.counts import DAY, Forecast, SeasonalCounts, Span
+from detectors.pooled import POOL, Lesson, pooled_dispersion, shrunk_dispersion
+from detectors.table import NO_ROWS, Floats, Rows, Table, fold
+from detectors.tails import mid_tail, upper_tail, z_of
 
 MONTH_DAYS: Final = 30
 ROBUST_Z: Final = 2.8
 """From this tail on (one in 400) a bucket is believed less the more surprising it is."""
+DULL: Final = 0.0052
+"""Above this tail a mid tail, at least half of it, is surely short of `ROBUST_Z`."""
 TRUNCATED: Final = 1.1
 """A dispersion learned from windows below `ROBUST_Z` misses about a tenth: what was above."""
 _TINY: Final = 1e-300
-
-
-def upper_tail(counts: Floats, mean: Floats, dispersion: Floats) -> Floats:
-    """Return P(Y >= count) of a negative binomial with variance dispersion x mean (1: Poisson)."""
-    excess = np.maximum(dispersion - 1, 1e-6)
-    at = np.maximum(counts, 1e-9)
-    size = np.maximum(mean, 1e-12) / excess
-    binomial = betainc(at, size, excess / (1 + excess))
-    tail = np.where(dispersion > 1 + 1e-6, binomial, gammainc(at, np.maximum(mean, 1e-12)))
-    certain: Floats = np.where(counts <= 0, 1.0, tail)
-    return certain
-
-
-def mid_tail(counts: Floats, mean: Floats, dispersion: Floats) -> Floats:
-    """Return P(Y > count) + P(Y = count) / 2."""
-    above = upper_tail(counts + 1, mean, dispersion)
-    return above + (upper_tail(counts, mean, dispersion) - above) / 2
-
-
-def z_of(tail: Floats) -> Floats:
-    """Return the normal quantile a tail probability belongs to."""
-    z: Floats = -ndtri(np.clip(tail, _TINY, 1 - 1e-16))
-    return z
+_BLOCK: Final = 8192
+"""Series whose windows are summed at once: what fits into a processor's cache."""
 
 
 class Judgement(NamedTuple):
@@ -52,10 +35,9 @@ class Judgement(NamedTuple):
 
     observed: Floats
     expected: Floats
+    dispersion: Floats
     tail: Floats
     """P(sum at least as large | nothing unusual)."""
-    z: Floats
-    """Normal quantile of the mid tail: how large, evened out over discrete counts."""
     false_a_month: Floats
     """Episodes a month and series that chance would open at this window's tail."""
     ready: NDArray[np.bool_]
@@ -66,6 +48,53 @@ class Judgement(NamedTuple):
         """The window with the most to say, shape (series,)."""
         window: NDArray[np.int64] = self.false_a_month.argmin(axis=1)
         return window
+
+    def z(self, places: Rows) -> Floats:
+        """Return the normal quantiles of the mid tails of some series' windows.
+
+        It says how large a sum is, evened out over discrete counts.
+        """
+        chosen = (self.observed[places], self.expected[places], self.dispersion[places])
+        return z_of(mid_tail(*chosen, self.tail[places]))
+
+    def surprising(self) -> tuple[Rows, Floats]:
+        """Return the series with a window at or beyond `ROBUST_Z`, and their largest z."""
+        if self.tail.min() > DULL:
+            return NO_ROWS, np.empty(0)
+        candidates = np.flatnonzero(self.ready & (self.tail.min(axis=1) <= DULL))
+        z = self.z(candidates).max(axis=1)
+        return candidates[z >= ROBUST_Z], z[z >= ROBUST_Z]
+
+
+class Look(NamedTuple):
+    """The windows of series that end with a bucket, before they are judged or learned."""
+
+    bucket: int
+    counts: Floats
+    known: Forecast
+    observed: Floats
+    """Shape (series, windows), as the next two."""
+    expected: Floats
+    spread: Floats
+    """Dispersion of a window's sums without the uncertainty of its mean."""
+    doubt: Floats
+    """Relative variance of the mean, shape (series,)."""
+    ready: NDArray[np.bool_]
+
+    def forget_past(self, places: Rows) -> None:
+        """Let the windows of some series hold this bucket alone."""
+        self.observed[places] = self.counts[places, None]
+        self.expected[places] = self.known.mean[places, None]
+
+    def at(self, places: Rows) -> "Look":
+        """Return the look at some series, as far as `OutbreakScan.judge` asks."""
+        return self._replace(
+            observed=self.observed[places],
+            expected=self.expected[places],
+            spread=self.spread[places],
+            doubt=self.doubt[places],
+            ready=self.ready[places],
+        )
 
 
 class OutbreakScan(base.AnomalyDetector):
@@ -127,88 +156,121 @@ class OutbreakScan(base.AnomalyDetector):
         )
         self._buckets_a_month = MONTH_DAYS * DAY / bucket_seconds
         self._keep = self.expectation.keep_spread
+        self._lengths = np.array(windows)
+        self._priors = np.array([100.0 * window**0.5 for window in windows])
         count = len(windows)
-        spread: dict[str, Any] = {"squares": ("f8", count), "weight": ("f8", count)}
-        past: dict[str, Any] = {"count": ("f4", windows[-1]), "mean": ("f4", windows[-1])}
-        self.scan = Table("scan", {**spread, **past, "last": "i8"})
-        self.pool = Table("scan-pool", spread)
+        self.series = self.expectation.series
+        """Rows of the expectation, with what the windows hold beside it."""
+        self.series.widen(
+            {
+                "window_squares": ("f8", count), "window_weight": ("f8", count),
+                "window_count": ("f4", windows[-1]), "window_mean": ("f4", windows[-1]),
+            }
+        )  # fmt: skip
+        self.pool = Table("scan-pool", {"squares": ("f8", count), "weight": ("f8", count)})
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All state of the scan and of its expectation."""
-        return self.expectation.series, self.expectation.pool, self.scan, self.pool
+        return self.series, self.expectation.pool.table, self.pool
+
+    def begin(self, keys: Sequence[str], bucket: int) -> Rows:
+        """Return the rows of series; those not known appear in `bucket`."""
+        if not len(self.pool):
+            self.pool.add([POOL])
+        return self.expectation.begin(keys, bucket)
+
+    def look(self, rows: Span, bucket: int, counts: Floats, lesson: Lesson) -> Look:
+        """Return the windows that end with `bucket`; learns nothing."""
+        known = self.expectation.forecast(rows, bucket, lesson)
+        fresh = self.series["last"][rows] == bucket - self.bucket_seconds
+        slot = self._slot(bucket)
+        return Look(
+            bucket,
+            counts,
+            known,
+            self._sums(self.series["window_count"][rows], slot, counts, fresh),
+            self._sums(self.series["window_mean"][rows], slot, known.mean, fresh),
+            self._spread(rows, lesson),
+            known.doubt,
+            self.expectation.ready(rows, bucket),
+        )
+
+    def judge(self, look: Look, common: Floats | None = None) -> Judgement:
+        """Judge windows; `common` multiplies the expectation of each, shape (windows,)."""
+        expected = look.expected if common is None else look.expected * common
+        expected = np.maximum(expected, 1e-9)
+        dispersion = look.spread + expected * look.doubt[:, None]
+        tail = upper_tail(look.observed, expected, dispersion)
+        level = np.maximum(z_of(tail), 0.0)
+        overlap = np.minimum(1.0, level**2 / self._lengths)
+        false = tail * np.where(level > 1, overlap, 1.0) * self._buckets_a_month
+        false = false * len(self.windows)
+        return Judgement(look.observed, expected, dispersion, tail, false, look.ready)
 
     def judge_many(
-        self, keys: list[str], bucket: int, counts: Floats, common: Floats | None = None
+        self, keys: Sequence[str], bucket: int, counts: Floats, common: Floats | None = None
     ) -> Judgement:
-        """Judge the windows ending with `bucket`; `common` multiplies the expectation of each.
-
-        Every key must have begun. Learns nothing.
-        """
-        rows = self.expectation.series.find(keys)
-        mean, _, doubt = self.expectation.predict_many(rows, bucket)
-        observed, expected = self._sums(keys, bucket, counts, mean)
-        if common is not None:
-            expected = expected * common
-        expected = np.maximum(expected, 1e-9)
-        dispersion = self._spread(keys) + expected * doubt[:, None]
-        tail = upper_tail(observed, expected, dispersion)
-        z = z_of(mid_tail(observed, expected, dispersion))
-        level = np.maximum(z_of(tail), 0.0)
-        overlap = np.minimum(1.0, level**2 / np.array(self.windows))
-        false = tail * np.where(level > 1, overlap, 1.0) * self._buckets_a_month
-        ready = self.expectation.ready(rows, bucket)
-        return Judgement(observed, expected, tail, z, false * len(self.windows), ready)
+        """Judge the windows of series that have begun, as `judge` does. Learns nothing."""
+        lesson = Lesson(self.expectation.pool)
+        return self.judge(self.look(self.series.find(keys), bucket, counts, lesson), common)
 
     def learn_many(
-        self, keys: list[str], bucket: int, counts: Floats, accepted: Floats | None = None
+        self, keys: Sequence[str], bucket: int, counts: Floats, accepted: Floats | None = None
     ) -> None:
         """Learn one bucket of every series, the less the more surprising its windows are.
 
         `accepted` 1 stands for series that are to be believed all the same.
         """
-        rows = self.expectation.begin(keys, bucket)
-        verdict = self.judge_many(keys, bucket, counts)
-        z = np.where(verdict.ready, verdict.z.max(axis=1), 0.0)
-        trust = (ROBUST_Z / np.maximum(z, ROBUST_Z)) ** 2
+        rows = self.begin(keys, bucket)
+        lesson = Lesson(self.expectation.pool)
+        look = self.look(rows, bucket, counts, lesson)
+        odd, z = self.judge(look).surprising()
+        trust = trust_of(z)
         if accepted is not None:
-            trust = np.maximum(trust, accepted)
-        mean, _, doubt = self.expectation.predict_many(rows, bucket)
-        self._learn_spread(keys, verdict, doubt)
-        self._push(keys, bucket, counts, np.where(verdict.ready, mean, 0.0), verdict.ready)
-        self.expectation.learn_many(rows, bucket, counts, trust)
+            trust = np.maximum(trust, accepted[odd])
+        self.fold(rows, look, odd, trust, lesson)
+        self.series.touch(rows)
 
-    def correct_many(self, keys: list[str], bucket: int, counts: Floats) -> None:
-        """Add counts that came late to where they belong; opens nothing."""
-        rows = self.expectation.series.find(keys)
-        known = rows >= 0
-        self.expectation.correct_many(rows[known], counts[known])
-        mine = self.scan.find(keys)
-        inside = self.scan["last"][mine] - bucket < self.windows[-1] * self.bucket_seconds
-        mine, counts = mine[known & (mine >= 0) & inside], counts[known & (mine >= 0) & inside]
+    def fold(self, rows: Span, look: Look, odd: Rows, trust: Floats, lesson: Lesson) -> None:
+        """Learn what was looked at; marks nothing changed.
+
+        `odd` are the places of surprising series, `trust` in 0..1 says how far each is believed.
+        """
+        weights = None
+        if odd.size:
+            weights = np.ones(len(look.counts))
+            weights[odd] = trust
+        self._learn_spread(rows, look, odd, lesson)
+        self._push(rows, look)
+        self.expectation.fold(rows, look.bucket, look.counts, weights, look.known, lesson)
+
+    def correct(self, rows: Rows, bucket: int, counts: Floats) -> None:
+        """Add late counts of known series where they belong; opens and marks nothing."""
+        np.add.at(self.series["sum"], rows, counts)
+        inside = self.series["last"][rows] - bucket < self.windows[-1] * self.bucket_seconds
         slot = self._slot(bucket)
-        judged = self.scan["mean"][mine, slot] > 0
-        np.add.at(self.scan["count"], (mine[judged], slot), counts[judged])
-        self.scan.touch(mine)
+        judged = inside & (self.series["window_mean"][rows, slot] > 0)
+        np.add.at(self.series["window_count"], (rows[judged], slot), counts[judged])
 
-    def absorb(self, keys: list[str]) -> None:
+    def correct_many(self, keys: Sequence[str], bucket: int, counts: Floats) -> None:
+        """Add counts that came late to where they belong; opens nothing."""
+        rows = self.series.find(keys)
+        known = rows >= 0
+        self.correct(rows[known], bucket, counts[known])
+        self.series.touch(rows[known])
+
+    def absorb(self, rows: Rows) -> None:
         """Forget what the windows of series hold: their episode is over."""
-        rows = self.scan.find(keys)
-        self.scan["count"][rows] = 0
-        self.scan["mean"][rows] = 0
-        self.scan.touch(rows)
-
-    def forget(self, keys: list[str]) -> None:
-        """Remove series."""
-        for table in (self.expectation.series, self.scan):
-            rows = table.find(keys)
-            table.remove(rows[rows >= 0])
+        self.series["window_count"][rows] = 0
+        self.series["window_mean"][rows] = 0
+        self.series.touch(rows)
 
     def learn_one(self, x: dict[base.typing.FeatureName, Any]) -> None:
         """Learn `x["count"]` of `x["series"]` in `x["bucket"]`; `score_one` never does."""
         key, bucket, count = self._read(x)
-        row = int(self.expectation.series.find([key])[0])
-        if row >= 0 and bucket <= self.expectation.series["last"][row]:
+        row = int(self.series.find([key])[0])
+        if row >= 0 and bucket <= self.series["last"][row]:
             self.correct_many([key], bucket, np.array([count]))
         else:
             self.learn_many([key], bucket, np.array([count]))
@@ -225,7 +287,7 @@ class OutbreakScan(base.AnomalyDetector):
     def false_a_month(self, x: dict[base.typing.FeatureName, Any]) -> float | None:
         """Return how many episodes a month chance would open at this count; None: no opinion."""
         key, bucket, count = self._read(x)
-        rows = self.expectation.series.find([key])
+        rows = self.series.find([key])
         if rows[0] < 0 or not self.expectation.ready(rows, bucket)[0]:
             return None
         verdict = self.judge_many([key], bucket, np.array([count]))
@@ -238,61 +300,56 @@ class OutbreakScan(base.AnomalyDetector):
     def _slot(self, bucket: int) -> int:
         return (bucket // self.bucket_seconds) % self.windows[-1]
 
-    def _sums(
-        self, keys: list[str], bucket: int, counts: Floats, mean: Floats
-    ) -> tuple[Floats, Floats]:
-        """Return observed and expected sums of every window, this bucket included."""
-        rows = self.scan.find(keys)
-        slots = (self._slot(bucket) - np.arange(1, self.windows[-1])) % self.windows[-1]
-        fresh = (rows >= 0) & (self.scan["last"][rows] == bucket - self.bucket_seconds)
-        sums = []
-        for column, now in (("count", counts), ("mean", mean)):
-            past = np.where(fresh[:, None], self.scan[column][rows[:, None], slots], 0)
-            run = np.cumsum(np.concatenate([now[:, None], past.astype(np.float64)], axis=1), axis=1)
-            sums.append(run[:, np.array(self.windows) - 1])
-        return sums[0], sums[1]
+    def _sums(self, past: Floats, slot: int, now: Floats, fresh: NDArray[np.bool_]) -> Floats:
+        """Return the sums of every window of a column, this bucket included."""
+        sums = np.empty((len(now), len(self.windows)))
+        whole = bool(np.logical_and.reduce(fresh))
+        for start in range(0, len(now), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            run = np.empty((len(now[part]), self.windows[-1]))
+            run[:, 0] = now[part]
+            run[:, 1 : slot + 1] = past[part, :slot][:, ::-1]
+            run[:, slot + 1 :] = past[part, slot + 1 :][:, ::-1]
+            if not whole:
+                run[~fresh[part], 1:] = 0
+            np.cumsum(run, axis=1, out=run)
+            sums[part] = run[:, self._lengths - 1]
+        return sums
 
-    def _push(
-        self, keys: list[str], bucket: int, counts: Floats, mean: Floats, ready: NDArray[np.bool_]
-    ) -> None:
-        rows = self.scan.add(keys)
-        broken = rows[self.scan["last"][rows] != bucket - self.bucket_seconds]
-        self.scan["count"][broken] = 0
-        self.scan["mean"][broken] = 0
-        slot = self._slot(bucket)
-        self.scan["count"][rows, slot] = np.where(ready, counts, 0)
-        self.scan["mean"][rows, slot] = mean
-        self.scan["last"][rows] = bucket
+    def _push(self, rows: Span, look: Look) -> None:
+        series, slot = self.series, self._slot(look.bucket)
+        broken = series["last"][rows] != look.bucket - self.bucket_seconds
+        if broken.any():
+            for column in ("window_count", "window_mean"):
+                series[column][rows] = np.where(broken[:, None], 0, series[column][rows])
+        all_ = look.ready.all()
+        for column, values in (("window_count", look.counts), ("window_mean", look.known.mean)):
+            series[column][rows, slot] = values if all_ else np.where(look.ready, values, 0.0)
 
-    def _spread(self, keys: list[str]) -> Floats:
+    def _spread(self, rows: Span, lesson: Lesson) -> Floats:
         """Return the dispersion of each window's sums, shape (series, windows)."""
-        rows = self.scan.find(keys)
-        known = (rows >= 0)[:, None]
-        (pool,) = self.pool.add([POOL])
-        squares, weight = self.pool["squares"][pool], self.pool["weight"][pool]
-        columns = [
-            TRUNCATED
-            * shrunk_dispersion(
-                np.where(known, self.scan["squares"][rows], 0)[:, place],
-                np.where(known, self.scan["weight"][rows], 0)[:, place],
-                float(squares[place]),
-                float(weight[place]),
-                prior=100.0 * window**0.5,
-            )
-            for place, window in enumerate(self.windows)
-        ]
-        return np.stack(columns, axis=1)
+        squares, weights = self.pool["squares"][0].tolist(), self.pool["weight"][0].tolist()
+        pooled = [lesson.note(pooled_dispersion(*of)) for of in zip(squares, weights, strict=True)]
+        return TRUNCATED * shrunk_dispersion(
+            self.series["window_squares"][rows], self.series["window_weight"][rows],
+            np.array(pooled), self._priors,
+        )  # fmt: skip
 
-    def _learn_spread(self, keys: list[str], verdict: Judgement, doubt: Floats) -> None:
+    def _learn_spread(self, rows: Span, look: Look, odd: Rows, lesson: Lesson) -> None:
         """Fold squared residuals of windows that are no outbreak."""
-        rows = self.scan.add(keys)
-        expected, z = verdict.expected, verdict.z
-        calm = (verdict.ready & (z.max(axis=1) < ROBUST_Z))[:, None]
-        weight = np.where(calm, np.minimum(expected / 0.5, 1.0), 0.0)
-        spread = self._spread(keys)
-        doubtful = 1 + expected * doubt[:, None] / spread
-        square = weight * (verdict.observed - expected) ** 2 / (expected * doubtful)
-        (pool,) = self.pool.add([POOL])
+        expected = np.maximum(look.expected, 1e-9)
+        weight = np.minimum(expected / 0.5, 1.0)
+        weight[odd] = 0.0
+        if not look.ready.all():
+            weight[~look.ready] = 0.0
+        doubtful = 1 + expected * look.doubt[:, None] / look.spread
+        square = weight * (look.observed - expected) ** 2 / (expected * doubtful)
         for column, values in (("squares", square), ("weight", weight)):
-            self.scan[column][rows] = self._keep * self.scan[column][rows] + values
-            self.pool[column][pool] = self._keep * self.pool[column][pool] + values.sum(axis=0)
+            fold(self.series[f"window_{column}"], rows, self._keep, values)
+            lesson.add_to(self.pool, column, self._keep, values)
+
+
+def trust_of(z: Floats) -> Floats:
+    """Return how far counts at or beyond `ROBUST_Z` are to be believed, 0..1."""
+    trust: Floats = (ROBUST_Z / np.maximum(z, ROBUST_Z)) ** 2
+    return trust

@@ -2,10 +2,10 @@
 
 A chunk's parcels are gathered into a block, judged there, and put back: each parcel is two cache
 lines that are touched twice, however many parcels there are. Names stand as numbers
-(`detectors.names`); what is a parcel's own (its id, its order, its customer) is one string beside
-the record. A new parcel takes the lowest number that is free, and numbers become free at ends of
-epochs only, so numbers, too, depend on the sequence of events alone; they are what pages are made
-of.
+(`detectors.names`); what is a parcel's own (its id, its order, its customer) is one string in
+`detectors.texts`. A new parcel takes the lowest number that is free, and numbers become free at
+ends of epochs only, so numbers, too, depend on the sequence of events alone; they are what pages
+are made of.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.base import StateError
 from detectors.decisions import instant
 from detectors.key_index import MAX_ROWS, KeyIndex, spread
 from detectors.names import Names
-from detectors.row_state import RowState, pack_rows, unpack_rows
-from detectors.scan_columns import MILESTONES, Index, Mask, Texts
+from detectors.row_state import RowState, Unpacked, pack_rows, unpack_rows
+from detectors.scan_columns import MILESTONES, Index, Mask
+from detectors.texts import Texts
 
 NEVER: Final = 2**32 - 1
 """In a column of minutes: not ever."""
-SEPARATOR: Final = "\x1f"
-"""No id has it: control characters are refused."""
+SEPARATOR: Final = b"\x1f"
+"""Between the parts of a text. No id has it: control characters are refused."""
+_LEAST_GARBAGE: Final = 1 << 20
+_NO_ROWS: Final = np.zeros(0, np.int64)
 _FIRST_CAPACITY: Final = 64
 MOST_NAMES: Final = 1_000_000
 MOST_CARRIERS: Final = 65_535
@@ -33,15 +37,14 @@ ROW: Final = np.dtype(
     [
         ("last_at", "<f8"),
         ("outside_at", "<f8"),
-        ("ended_at", "<f8"),
-        ("customs_since", "<f8"),
+        ("since", "<f8"),
         ("stall_from", "<f8"),
-        ("promised", "<f8"),
         ("value", "<i8"),
         ("due", "<u4"),
         ("wait_until", "<u4"),
         ("gone_at", "<u4"),
         ("stall_at", "<u4"),
+        ("promised", "<u4"),
         ("same_time", "<u4"),
         ("facility", "<u4"),
         ("region", "<u4"),
@@ -49,28 +52,30 @@ ROW: Final = np.dtype(
         ("destination", "<u4"),
         ("service", "<u4"),
         ("lane", "<u4"),
+        ("text", "<u4"),
+        ("length", "<u2"),
         ("carrier", "<u2"),
         ("epoch", "<u2"),
         ("stage", "u1"),
         ("inside", "u1"),
         ("stall", "u1"),
         ("flags", "u1"),
-        ("spare", "<u4"),
+        ("spare", "<u2"),
     ]
 )
-"""`last_at`: last scan. `outside_at`: last scan outside the destination region. `stall_from`: the
-scan an open stall counts from; `stall`: its reason's number. Those, `ended_at`, `customs_since`
-and `promised` are seconds since the epoch, 0 = none. `value` is the declared one in minor units
-plus 1, 0 = unknown.
+"""`last_at`: last scan. `outside_at`: last scan outside the destination region. `since`: when its
+life ended, where it has; else when customs began, 0 = not in customs. `stall_from`: the scan an
+open stall counts from; `stall`: its reason's number. Those and `promised` (whole) are seconds since
+the epoch, 0 = none. `value` is the declared one in minor units plus 1, 0 = unknown.
 
 In minutes since the epoch, `NEVER` = never: `due`, the next deadline of any kind; `wait_until`,
 when the silence is too long or is looked at again; `gone_at`, when the parcel is forgotten;
 `stall_at`, when the open stall opened.
 
 `same_time`: bits of the milestones seen exactly at `last_at`. `facility` to `service` and
-`carrier` are numbers of names. `lane` is derived and no part of the state. `inside`: the last
-movement was in the destination region. The length is a multiple of 8, so that columns of a block
-are aligned."""
+`carrier` are numbers of names. `text` and `length`: where in `Texts` parcel id, order and customer
+stand. `lane` and `text` are derived and no part of the state. `inside`: the last movement was in
+the destination region. The length is a multiple of 8, so that columns of a block are aligned."""
 
 Block = NDArray[np.void]
 """Records of ROW, shape (n,). `take` and opaque records are how numpy copies them fast: indexing an
@@ -102,8 +107,9 @@ class ParcelTable:
         self.carriers = Names(MOST_CARRIERS)
         self.lanes: list[tuple[str, str]] = []
         """(carrier, lane) by lane number."""
-        self._own: list[str | None] = [None] * _FIRST_CAPACITY
-        """parcel id, order and customer; None where a row is free."""
+        self._texts = Texts()
+        self._garbage = 0
+        """Bytes of texts, about, that no record has any more."""
         self._live = np.zeros(_FIRST_CAPACITY, np.bool_)
         self._count = 0
         self._used = 0
@@ -134,11 +140,19 @@ class ParcelTable:
         if len(rows):
             self._index.add(self._hashes_of(rows), rows)
             self.rows["lane"][rows] = self.lane_numbers(self.gather(rows))
-        self.find_free()
+        self.tidy()
 
-    def find_free(self) -> None:
-        """Note which numbers may be taken: what was removed since the last time, too."""
+    def tidy(self) -> None:
+        """Note, at an epoch's end, which numbers may be taken from now on.
+
+        Texts are put together where more than half of them is garbage.
+        """
         self._free = np.flatnonzero(~self._live[: self._used])
+        if self._garbage * 2 > self._texts.size_bytes > _LEAST_GARBAGE:
+            rows = self.live()
+            starts, lengths = self._text_of(rows)
+            self._texts, self.rows["text"][rows] = self._texts.compacted(starts, lengths)
+            self._garbage = 0
 
     def lane_numbers(self, block: Block) -> Index:
         """Return the lane of each record by its carrier, origin and destination."""
@@ -166,10 +180,10 @@ class ParcelTable:
         """Return the rows of parcels, ascending."""
         return np.flatnonzero(self._live)
 
-    def find(self, parcel_ids: Sequence[str], starts: Sequence[str], carriers: Index) -> Index:
+    def find(self, parcel_ids: Sequence[str], starts: Sequence[bytes], carriers: Index) -> Index:
         """Return the row of each parcel, -1 where there is none.
 
-        `starts` are the ids with SEPARATOR behind them.
+        `starts` are the ids as bytes with SEPARATOR behind them.
         """
         hashes = _hashes(parcel_ids, carriers)
         rows, slots = self._index.find(hashes)
@@ -177,9 +191,8 @@ class ParcelTable:
         if len(known) == 0:
             return rows
         found = rows[known]
-        own = map(self._own.__getitem__, found.tolist())
         wanted = starts if len(known) == len(starts) else [starts[k] for k in known.tolist()]
-        same = np.fromiter(map(str.startswith, own, wanted), np.bool_, len(known))  # type: ignore[arg-type]
+        same = self._texts.begin_with(self.rows["text"][found].astype(np.int64), wanted)
         same &= self.rows["carrier"][found] == carriers[known]
         for place in known[~same].tolist():
             rows[place] = self._find_beyond(
@@ -187,68 +200,74 @@ class ParcelTable:
             )
         return rows
 
-    def add(self, parcel_ids: Sequence[str], carriers: Index) -> Index:
+    def add(
+        self,
+        parcel_ids: Sequence[str],
+        carriers: Index,
+        order_ids: Sequence[str | None],
+        customer_ids: Sequence[str | None],
+    ) -> Index:
         """Make records of new parcels, the lowest free numbers first; return their rows."""
         rows = self._take(len(parcel_ids))
         self._index.add(_hashes(parcel_ids, carriers), rows)
-        block = np.zeros(len(rows), ROW)
+        block = _new_block(len(rows))
         block["carrier"] = carriers
-        for column in ("due", "wait_until", "gone_at"):
-            block[column] = NEVER
         block["lane"] = self.lane_numbers(block)
+        own = zip(parcel_ids, order_ids, customer_ids, strict=True)
+        block["text"], block["length"] = self._texts.add([_text(*each) for each in own])
         self.put(rows, block)
-        for row, parcel_id in zip(rows.tolist(), parcel_ids, strict=True):
-            self._own[row] = f"{parcel_id}{SEPARATOR}{SEPARATOR}"
         self._live[rows] = True
         self._count += len(rows)
-        self.touch(rows)
         self._state.renew(rows)
         return rows
 
     def remove(self, rows: Index) -> None:
         """Forget parcels; their numbers are free after `find_free`."""
         self._index.remove(self._hashes_of(rows), rows)
-        blank = np.zeros(1, ROW)
-        blank["due"] = NEVER
-        self.put(rows, blank.repeat(len(rows)))
-        for row in rows.tolist():
-            self._own[row] = None
+        self._garbage += int(self.rows["length"][rows].sum())
+        self.put(rows, _new_block(len(rows)))
         self._live[rows] = False
         self._count -= len(rows)
         self.touch(rows)
 
     def recycle(self, row: int) -> None:
         """Start a new life of a number that a carrier uses again."""
-        fresh = np.zeros(1, ROW)
-        fresh["epoch"] = (int(self.rows["epoch"][row]) + 1) % 65536
-        fresh["carrier"] = self.rows["carrier"][row]
-        for column in ("due", "wait_until", "gone_at"):
-            fresh[column] = NEVER
+        before, fresh = self.rows[row], _new_block(1)
+        fresh["epoch"] = (int(before["epoch"]) + 1) % 65536
+        fresh["carrier"] = before["carrier"]
         fresh["lane"] = self.lane_numbers(fresh)
+        fresh["text"], fresh["length"] = self._texts.add([_text(self._parts(row)[0], None, None)])
+        self._garbage += int(before["length"])
         self.rows[row] = fresh[0]
-        parcel_id, _, _ = self._parts(row)
-        self._own[row] = f"{parcel_id}{SEPARATOR}{SEPARATOR}"
-        self.touch(np.array([row]))
         self._state.renew(np.array([row]))
 
     def touch(self, rows: Index) -> None:
         """Mark records changed."""
         self._state.touch(rows)
 
-    def own(self, rows: Index, order_ids: Texts, customer_ids: Texts, *, overwrite: bool) -> None:
+    def own(
+        self,
+        rows: Index,
+        order_ids: Sequence[str | None],
+        customer_ids: Sequence[str | None],
+        *,
+        overwrite: bool,
+    ) -> None:
         """Note whose parcels they are; without `overwrite` gaps are filled only."""
-        renewed = []
+        rows_of: list[int] = []
+        texts: list[bytes] = []
         for row, order_id, customer_id in zip(rows.tolist(), order_ids, customer_ids, strict=True):
             parcel_id, order, customer = self._parts(row)
             if order_id is not None and (overwrite or not order):
                 order = order_id
             if customer_id is not None and (overwrite or not customer):
                 customer = customer_id
-            told = SEPARATOR.join((parcel_id, order, customer))
-            if told != self._own[row]:
-                self._own[row] = told
-                renewed.append(row)
-        self._state.renew(np.array(renewed, np.int64))
+            rows_of.append(row)
+            texts.append(_text(parcel_id, order, customer))
+        self._garbage += int(self.rows["length"][rows_of].sum())
+        starts, lengths = self._texts.add(texts)
+        self.rows["text"][rows_of], self.rows["length"][rows_of] = starts, lengths
+        self._state.renew(np.array(rows_of, np.int64))
 
     # ---- what decisions say
 
@@ -288,13 +307,14 @@ class ParcelTable:
         """Return the records whose number belongs to a page."""
         rows = np.arange(page, self._used, pages)
         rows = rows[self._live[rows]]
-        return pack_rows(rows, self._plain(rows), rows, [self._own[r] for r in rows.tolist()], ())
+        texts = self._texts.joined(*self._text_of(rows))
+        return pack_rows(rows, self._plain(rows), rows, texts, _NO_ROWS)
 
     def load(self, page: int, pages: int, blob: bytes) -> None:
         """Replace a page by what `dump` returned; `derive` must follow."""
-        rows, records, _, own, _ = unpack_rows(blob, ROW)
+        told = unpack_rows(blob, ROW)
         self._live[page::pages] = False
-        self._fill(rows, records, rows, own)
+        self._fill(told)
 
     def changes(self) -> bytes:
         """Return the records changed, and the numbers gone, since the last call."""
@@ -302,49 +322,64 @@ class ParcelTable:
         live = self._live[touched]
         rows, gone = touched[live], touched[~live]
         renewed = renewed[self._live[renewed]]
-        own = [self._own[row] for row in renewed.tolist()]
-        return pack_rows(rows, self._plain(rows), renewed, own, gone)
+        texts = self._texts.joined(*self._text_of(renewed))
+        return pack_rows(rows, self._plain(rows), renewed, texts, gone)
 
     def apply(self, blob: bytes) -> None:
         """Apply what `changes` returned; `derive` must follow."""
-        rows, records, renewed, own, gone = unpack_rows(blob, ROW)
-        self._stretch(int(max(rows.max(initial=-1), gone.max(initial=-1))) + 1)
-        self._live[gone] = False
-        for row in gone.tolist():
-            self._own[row] = None
-        self._fill(rows, records, renewed, own)
+        told = unpack_rows(blob, ROW)
+        self._stretch(int(told.gone.max(initial=-1)) + 1)
+        self._live[told.gone] = False
+        self._fill(told)
 
     def _plain(self, rows: Index) -> Block:
         records = self.gather(rows)
-        records["lane"] = 0
+        records["lane"] = records["text"] = 0
         return records
 
-    def _fill(self, rows: Index, records: Block, renewed: Index, own: Sequence[str]) -> None:
+    def _fill(self, told: Unpacked) -> None:
+        """Take records, and the texts of those that are renewed."""
+        rows = told.rows
         self._stretch(int(rows.max(initial=-1)) + 1)
+        records = told.records.copy()
+        records["text"] = self.rows["text"][rows]
+        renewed = np.searchsorted(rows, told.renewed)
+        lengths = records["length"][renewed].astype(np.int64)
+        self._garbage += int(self.rows["length"][told.renewed].sum())
+        try:
+            records["text"][renewed] = self._texts.add_joined(told.texts, lengths)
+        except ValueError as error:
+            raise StateError(f"broken records: {error}") from error
         self.put(rows, records)
         self._live[rows] = True
-        for row, text in zip(renewed.tolist(), own, strict=True):
-            self._own[row] = text
         self._used = max(self._used, int(rows.max(initial=-1)) + 1)
 
     # ---- inside
 
     def _parts(self, row: int) -> list[str]:
-        own = self._own[row]
-        if own is None:
-            raise KeyError(f"row {row} is free")
-        return own.split(SEPARATOR)
+        """Return parcel id, order and customer, empty for none."""
+        record = self.rows[row]
+        return self._texts.get(int(record["text"]), int(record["length"])).decode().split("\x1f")
+
+    def _text_of(self, rows: Index) -> tuple[Index, Index]:
+        return (
+            self.rows["text"][rows].astype(np.int64),
+            self.rows["length"][rows].astype(np.int64),
+        )
 
     def _hashes_of(self, rows: Index) -> NDArray[np.uint64]:
         ids = [self._parts(row)[0] for row in rows.tolist()]
         return _hashes(ids, self.rows["carrier"][rows].astype(np.int64))
 
-    def _find_beyond(self, start: str, carrier: int, hash_: np.uint64, slot: np.uint64) -> int:
+    def _find_beyond(self, start: bytes, carrier: int, hash_: np.uint64, slot: np.uint64) -> int:
         """Look on where another parcel has the same tag."""
         while True:
             row, slot = self._index.next(hash_, slot)
-            own = self._own[row] if row >= 0 else None
-            if own is None or (own.startswith(start) and self.rows["carrier"][row] == carrier):
+            if row < 0 or self.rows["carrier"][row] != carrier:
+                if row < 0:
+                    return row
+                continue
+            if self._texts.get(int(self.rows["text"][row]), len(start)) == start:
                 return row
 
     def _take(self, count: int) -> Index:
@@ -362,12 +397,11 @@ class ParcelTable:
         if wanted > MAX_ROWS:
             raise OverflowError(f"more than {MAX_ROWS} parcels in one table")
         while capacity < wanted:
-            capacity *= 2
+            capacity = capacity * 3 // 2
         more = capacity - len(self.rows)
         rows = np.zeros(capacity, ROW)
         rows[: len(self.rows)] = self.rows
         self.rows = rows
-        self._own += [None] * more
         self._live = np.concatenate([self._live, np.zeros(more, np.bool_)])
         self._state.stretch(capacity)
 
@@ -381,6 +415,18 @@ class ParcelTable:
             self.lanes.append((self.carriers[carrier] or "", ">".join(ends) if known else ""))
             self._lane_carriers.append(carrier)
         return number
+
+
+def _new_block(count: int) -> Block:
+    """Return records of parcels of which nothing is known yet."""
+    block = np.zeros(count, ROW)
+    for column in ("due", "wait_until", "gone_at"):
+        block[column] = NEVER
+    return block
+
+
+def _text(parcel_id: str, order_id: str | None, customer_id: str | None) -> bytes:
+    return f"{parcel_id}\x1f{order_id or ''}\x1f{customer_id or ''}".encode()
 
 
 def _hashes(parcel_ids: Sequence[str], carriers: Index) -> NDArray[np.uint64]:

@@ -15,29 +15,36 @@ stream was cut. A deadline is never set before the minute after the event that s
 epoch's end the deadlines before it fire, then the models fold what was seen. Parcels are forgotten
 at ends of epochs only, so that within one the number of rows only grows and `max_parcels` refuses
 the same parcels whichever way the stream is cut.
+
+With several sources models are shared (`detectors.lessons`): what was counted in an epoch is said
+and not folded, and an epoch is entered only with everybody's lessons of the epoch DELAY before.
+`room` tells how many of the next scans may come; `advance` to the next one's arrival moves the
+clock as far as it may, and says that nothing comes before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
-from detectors.base import GRID_SECONDS, Batch, Output, StateError
+from detectors.base import GRID_SECONDS, Batch, Lesson, Output, StateError
 from detectors.deliveries import Deliveries
 from detectors.events import TrackingEvent
+from detectors.lessons import DELAY, NEVER, Inbox, lessons, teacher_name, teachers_of
 from detectors.movements import Movements
 from detectors.parcel_table import ParcelTable
 from detectors.partials import PartialCounts
 from detectors.sayings import Sayings
-from detectors.scan_columns import ScanColumns, columns_of
+from detectors.scan_columns import ScanColumns, Seconds, columns_of
 from detectors.scans import Scans
 from detectors.table import pack, unpack
+from detectors.tallies import split
 from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 
 class ParcelsCore:
@@ -49,6 +56,9 @@ class ParcelsCore:
         Name of the partial counts' source, e.g. `parcels/0`.
     config_version
         Stands in the evidence of every decision.
+    sources
+        All parcels cores that share their models, this one among them; none or one: it learns
+        alone.
     epoch_seconds
         Models judge with what they knew at the start of an epoch of the clock and learn at its
         end; a whole number of minutes.
@@ -89,6 +99,7 @@ class ParcelsCore:
         *,
         source: str,
         config_version: str,
+        sources: Sequence[str] = (),
         epoch_seconds: int = 3600,
         probability: float = 0.001,
         guard: float = 1.25,
@@ -109,8 +120,14 @@ class ParcelsCore:
         if epoch_seconds % GRID_SECONDS or epoch_seconds <= 0:
             raise ValueError("epoch_seconds is a whole number of minutes")
         self.epoch_seconds = epoch_seconds
-        self.clock = float("-inf")
-        self._epoch: int | None = None
+        self.clock = NEVER
+        self._promised = NEVER
+        """No scan comes before, seconds; as `clock`, or ahead of it."""
+        self._source = source
+        self._alone = len(sources) < 2
+        self._teachers = teachers_of(len(sources))
+        self._inbox = Inbox(map(teacher_name, self._teachers))
+        self._lessons: list[Lesson] = []
         self._derived = True
         self._said = Sayings()
         self._parcels = parcels = ParcelTable()
@@ -124,6 +141,7 @@ class ParcelsCore:
             max_segments=max_segments,
             least_wait_seconds=least_wait_seconds,
             soonest_probability=soonest_probability,
+            shared=not self._alone,
         )
         self._traffic = Traffic(
             parcels, self._partials, allowed_lateness_seconds=allowed_lateness_seconds
@@ -163,13 +181,34 @@ class ParcelsCore:
         self._derive()
         return len(self._parcels) + sum(len(sketches) for sketches in self._usual.sketches())
 
+    @property
+    def limit(self) -> float:
+        """The time the clock may not come to yet, seconds."""
+        if self._alone:
+            return float("inf")
+        return self._inbox.through + DELAY * self.epoch_seconds
+
+    def room(self, arrivals: Seconds) -> int:
+        """Return how many of the next scans may come, by their arrivals in order."""
+        if self._alone:
+            return len(arrivals)
+        clock = np.maximum.accumulate(np.maximum(arrivals, max(self.clock, self._promised)))
+        return int(np.searchsorted(clock, self.limit))
+
+    def hear(self, told: Sequence[Lesson]) -> None:
+        """Take merged lessons; they count when the clock comes to the epoch they are for."""
+        for lesson in told:
+            self._inbox.hear(lesson)
+
     def observe(self, batch: Batch[TrackingEvent] | ScanColumns) -> list[Output]:
-        """Judge and remember scans in order."""
+        """Judge and remember scans in order, no more than there is room for."""
         columns = batch if isinstance(batch, ScanColumns) else columns_of(batch)
         if len(columns) == 0:
             return []
+        if self.room(columns.arrivals) < len(columns):
+            raise ValueError("scans of an epoch that may not be entered yet")
         self._derive()
-        scans = Scans(columns, self.clock, self._parcels)
+        scans = Scans(columns, max(self.clock, self._promised), self._parcels)
         self._said.minutes = scans.minute
         self._traffic.count_scans(scans)
         epochs = scans.minute // (self.epoch_seconds // GRID_SECONDS)
@@ -177,30 +216,45 @@ class ParcelsCore:
         for start, stop in pairwise([*starts, len(scans)]):
             self._enter(int(epochs[start]))
             self._movements.take(scans, start, stop)
+            self.clock = float(scans.clock[stop - 1])
         self._traffic.flush(self._said)
-        self.clock = float(scans.clock[-1])
-        return self._said.take()
+        return self._taken()
 
     def advance(self, now: float) -> list[Output]:
-        """Move the clock to `now` and say what fell due."""
+        """Move the clock to `now`, or as far as it may come, and say what fell due.
+
+        No scan comes before `now` any more, whether the clock may come there yet or not.
+        """
         if not now > self.clock:
             return []
         self._derive()
+        reached = min(now, self.limit - GRID_SECONDS)
+        if reached > self.clock:
+            self._move(reached)
+        if not self._alone and now > self._promised:
+            self._promise(int(now // self.epoch_seconds))
+            self._promised = now
+        return self._taken()
+
+    def _move(self, now: float) -> None:
         minute = int(now // GRID_SECONDS)
         self._said.minutes = np.array([minute])
         self._enter(int(now // self.epoch_seconds))
         self._timers.fire_until(minute)
         self._traffic.flush(self._said)
         self.clock = float(now)
-        return self._said.take()
+
+    def _taken(self) -> list[Output]:
+        """Return what was said, lessons last, and forget it."""
+        said, self._lessons = [*self._said.take(), *self._lessons], []
+        return said
 
     def dump(self, page: int, pages: int) -> bytes:
         """Return one page in full; what is not in pages stands on the first."""
         parcels, usual = self._parcels, self._usual
         blobs = [part.dump(page, pages) for part in (parcels, parcels.names, parcels.carriers)]
         blobs += [sketches.dump(page, pages) for sketches in usual.sketches()]
-        blobs.append(usual.attempts.table.dump(page, pages))
-        blobs.append(self._partials.dump() if page == 0 else b"")
+        blobs += [self._inbox.dump(page, pages), self._partials.dump() if page == 0 else b""]
         return pack(VERSION, self._scalars(), blobs)
 
     def load(self, page: int, pages: int, blob: bytes) -> None:
@@ -212,7 +266,7 @@ class ParcelsCore:
         parcels.carriers.apply(blobs[2])
         for sketches, part in zip(usual.sketches(), blobs[3:-2], strict=True):
             sketches.load(page, pages, part)
-        usual.attempts.table.load(page, pages, blobs[-2])
+        self._inbox.load(page, pages, blobs[-2])
         self._restore(scalars, blobs[-1])
 
     def changes(self) -> bytes:
@@ -220,7 +274,7 @@ class ParcelsCore:
         parcels, usual = self._parcels, self._usual
         blobs = [part.changes() for part in (parcels, parcels.names, parcels.carriers)]
         blobs += [sketches.changes() for sketches in usual.sketches()]
-        blobs += [usual.attempts.table.changes(), self._partials.changes()]
+        blobs += [self._inbox.changes(), self._partials.changes()]
         return pack(VERSION, self._scalars(), blobs)
 
     def apply(self, blob: bytes) -> None:
@@ -232,11 +286,11 @@ class ParcelsCore:
         parcels.carriers.apply(blobs[2])
         for sketches, told in zip(usual.sketches(), blobs[3:-2], strict=True):
             sketches.apply(told)
-        usual.attempts.table.apply(blobs[-2])
+        self._inbox.apply(blobs[-2])
         self._restore(scalars, blobs[-1])
 
     def _scalars(self) -> dict[str, Any]:
-        return {"clock": self.clock, "epoch": self._epoch}
+        return {"clock": self.clock, "promised": max(self.clock, self._promised)}
 
     def _unpack(self, blob: bytes) -> tuple[dict[str, Any], list[bytes]]:
         scalars, blobs = unpack(VERSION, blob)
@@ -248,7 +302,7 @@ class ParcelsCore:
         return scalars, blobs
 
     def _restore(self, scalars: Mapping[str, Any], partials: bytes) -> None:
-        self.clock, self._epoch = scalars["clock"], scalars["epoch"]
+        self.clock, self._promised = scalars["clock"], scalars["promised"]
         if partials:
             self._partials.load(partials)
         self._derived = False
@@ -268,16 +322,42 @@ class ParcelsCore:
 
     def _enter(self, epoch: int) -> None:
         """Come to the start of an epoch: fire what was due before, fold, fire what is due."""
-        if self._epoch is None:
-            self._epoch = epoch
-        if epoch <= self._epoch:
+        begun = None if self.clock == NEVER else int(self.clock // self.epoch_seconds)
+        if begun is not None and epoch <= begun:
             return
-        minutes = self.epoch_seconds // GRID_SECONDS
-        boundary = (self._epoch + 1) * minutes
-        self._timers.fire_until(boundary - 1)
-        self._usual.fold(boundary * GRID_SECONDS / DAY_SECONDS)
+        if not self._alone:
+            self._promise(epoch)
+            self._fold_lessons(epoch)
+        elif begun is not None:
+            self._fold(begun + 1, begun)
         if self._usual.crowded():
             self._renumber()
-        self._epoch = epoch
-        self._timers.fire_until(epoch * minutes)
-        self._parcels.find_free()
+        self._timers.fire_until(epoch * self.epoch_seconds // GRID_SECONDS)
+        self._parcels.tidy()
+
+    def _fold_lessons(self, epoch: int) -> None:
+        """Fold everybody's lessons that count from an epoch on or from an earlier one."""
+        length = self.epoch_seconds
+        for start, told in self._inbox.take((epoch - DELAY + 1) * length):
+            for lesson in told:
+                self._usual.add(lesson.tallies)
+            self._fold(start // length + DELAY, start // length)
+
+    def _fold(self, epoch: int, seen: int) -> None:
+        """Fold at the start of an epoch what was seen in another one."""
+        length = self.epoch_seconds
+        self._timers.fire_until(epoch * length // GRID_SECONDS - 1)
+        self._usual.fold((seen + 1) * length / DAY_SECONDS)
+
+    def _promise(self, epoch: int) -> None:
+        """Say what was counted so far, and that nothing comes before an epoch."""
+        length = self.epoch_seconds
+        through = epoch * length
+        if self._promised >= through:
+            return
+        self._promised = float(through)
+        began = through if self.clock == NEVER else int(self.clock // length) * length
+        told = [split(tally, len(self._teachers)) for tally in self._usual.take()]
+        for teacher in self._teachers:
+            mine = [parts[teacher] for parts in told]
+            self._lessons += lessons(self._source, teacher, began, through, mine)

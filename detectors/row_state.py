@@ -4,8 +4,7 @@ Records are written as they lie in memory (little-endian) behind a header that n
 columns, so that a later version with more columns reads what an earlier one wrote.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,7 +35,7 @@ class RowState:
         self._touched.add(rows)
 
     def renew(self, rows: Index) -> None:
-        """Mark rows whose own string changed."""
+        """Mark rows whose text changed."""
         self._touched.add(rows)
         self._renewed.add(rows)
 
@@ -75,7 +74,7 @@ class _Blob(msgspec.Struct, array_like=True):
     numbers: bytes
     records: bytes
     renewed: bytes
-    own: list[str]
+    texts: bytes
     gone: bytes
 
 
@@ -85,14 +84,15 @@ class Unpacked(NamedTuple):
     rows: Index
     records: NDArray[np.void]
     renewed: Index
-    own: Sequence[str]
+    texts: bytes
+    """Those of `renewed`, one after the other."""
     gone: Index
 
 
 def pack_rows(
-    rows: Index, records: NDArray[np.void], renewed: Index, own: Sequence[Any], gone: Any
+    rows: Index, records: NDArray[np.void], renewed: Index, texts: bytes, gone: Index
 ) -> bytes:
-    """Return records by number, the own strings of some, and the numbers that are gone."""
+    """Return records by number, ascending, the texts of some, and the numbers that are gone."""
     columns = [(name, records.dtype[name].str) for name in records.dtype.names or ()]
     return _encode(
         _Blob(
@@ -101,7 +101,7 @@ def pack_rows(
             _numbers(rows),
             records.tobytes(),
             _numbers(renewed),
-            list(own),
+            texts,
             _numbers(gone),
         )
     )
@@ -125,9 +125,9 @@ def unpack_rows(blob: bytes, dtype: np.dtype[np.void]) -> Unpacked:
         records = np.frombuffer(read.records, written)
     except (msgspec.DecodeError, ValueError, TypeError) as error:
         raise StateError(f"broken records: {error}") from error
-    if len(records) != len(rows) or len(renewed) != len(read.own):
-        raise StateError("broken records: their numbers and they are not equally many")
-    return Unpacked(rows, _as(records, dtype), renewed, read.own, gone)
+    if len(records) != len(rows) or not np.isin(renewed, rows).all():
+        raise StateError("broken records: their numbers are not theirs")
+    return Unpacked(rows, _as(records, dtype), renewed, read.texts, gone)
 
 
 def _as(records: NDArray[np.void], dtype: np.dtype[np.void]) -> NDArray[np.void]:
@@ -142,8 +142,8 @@ def _as(records: NDArray[np.void], dtype: np.dtype[np.void]) -> NDArray[np.void]
     return made
 
 
-def _numbers(rows: Any) -> bytes:
-    return np.asarray(rows, "<u4").tobytes()
+def _numbers(rows: Index) -> bytes:
+    return rows.astype("<u4").tobytes()
 
 
 _encode = msgspec.msgpack.encode

@@ -23,7 +23,7 @@ class Scans:
     def __init__(self, columns: ScanColumns, clock: float, parcels: ParcelTable) -> None:
         count = len(columns)
         self.columns = columns
-        self.starts = [f"{parcel_id}{SEPARATOR}" for parcel_id in columns.parcel_ids]
+        self.starts = [parcel_id.encode() + SEPARATOR for parcel_id in columns.parcel_ids]
         self.arrival = columns.arrivals
         self.clock = np.maximum.accumulate(np.maximum(self.arrival, clock))
         self.minute = (self.clock // GRID_SECONDS).astype(np.int64)
@@ -46,9 +46,19 @@ class Scans:
         self.context = np.full(count, -1, np.int64)
         """Where in the context's columns a scan stands; -1 = it brings none."""
         self.context[context.positions] = np.arange(len(context.positions))
+        self.first = np.zeros(count, np.bool_)
+        """Scans that made their parcel's record, which has their order and customer."""
         self.rows: Index = np.full(count, -1, np.int64)
         """The parcel of each scan, -1 while there is none."""
 
     def __len__(self) -> int:
         """Return how many scans there are."""
         return len(self.starts)
+
+    def whose(self, events: Index) -> tuple[list[str | None], list[str | None]]:
+        """Return the orders and the customers that scans bring."""
+        context, places = self.columns.context, self.context[events].tolist()
+        return (
+            [None if place < 0 else context.order_ids[place] for place in places],
+            [None if place < 0 else context.customer_ids[place] for place in places],
+        )

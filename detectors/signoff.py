@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decisions import SignoffReason
-from detectors.table import Table
+from detectors.sketches import Sketches
 
 MODEL: Final = "signoff/1"
+_ATTEMPTED, _OTHER = 0, 1
+"""Bins of the histograms of deliveries."""
 _SAYS: Final = {
     SignoffReason.AFTER_LOST: "Delivered after it was reported lost.",
     SignoffReason.AFTER_RETURNING: "Delivered although it was on its way back to the sender.",
@@ -110,52 +112,40 @@ def _unattempted(delivery: SignOff, least_share: float) -> Suspicion | None:
 class AttemptShares:
     """Share of each carrier's deliveries that were scanned as out for delivery before.
 
-    Integers within an epoch, folded at its end with forgetting, as in `detectors.sketches`.
+    A histogram of two bins in `sketches`, with its epochs, its forgetting and its state.
     """
 
-    def __init__(self, *, half_life_days: float, min_observations: int) -> None:
-        self.half_life_days = half_life_days
+    def __init__(
+        self,
+        *,
+        half_life_days: float,
+        min_observations: int,
+        max_carriers: int,
+        shared: bool = False,
+    ) -> None:
         self.min_observations = min_observations
-        self.table = Table(
+        self.sketches = Sketches(
             "attempts",
-            {"attempted": "u4", "other": "u4", "weights": ("f8", 2), "day": "f8"},
+            half_life_days=half_life_days,
+            max_rows=max_carriers,
+            levels=1,
+            shared=shared,
         )
-        self.forget_derived()
 
-    def forget_derived(self) -> None:
-        """After loading, look into the state for what was counted."""
-        self._counted = True
+    def code(self, carrier: str) -> int:
+        """Return a number for a carrier, valid until the sketches forget codes."""
+        return self.sketches.code(carrier)
 
-    def learn_many(self, carriers: list[str], attempted: Numbers, deliveries: Numbers) -> None:
-        """Count deliveries of the running epoch by carrier, each carrier once; shape (n,)."""
-        if not carriers:
-            return
-        self._counted = True
-        rows = self.table.add(carriers)
-        self.table["attempted"][rows] += attempted.astype(np.uint32)
-        self.table["other"][rows] += (deliveries - attempted).astype(np.uint32)
+    def learn_many(self, codes: Numbers, attempted: NDArray[np.bool_]) -> None:
+        """Count deliveries, shape (n,), and whether they were attempted before."""
+        self.sketches.count_many(codes, np.where(attempted, _ATTEMPTED, _OTHER))
 
-    def fold(self, day: float) -> None:
-        """Let what was counted since the last fold count from now on."""
-        if not self._counted:
-            return
-        self._counted = False
-        rows = self.table.rows()
-        counts = np.stack([self.table["attempted"][rows], self.table["other"][rows]], axis=1)
-        busy = counts.any(axis=1)
-        rows, counts = rows[busy], counts[busy]
-        if len(rows) == 0:
-            return
-        kept = np.exp2((self.table["day"][rows] - day) / self.half_life_days)
-        self.table["weights"][rows] = self.table["weights"][rows] * kept[:, None] + counts
-        self.table["day"][rows] = day
-        self.table["attempted"][rows] = self.table["other"][rows] = 0
-        self.table.touch(rows)
-
-    def share(self, carrier: str) -> tuple[float | None, int]:
+    def share(self, code: int) -> tuple[float | None, int]:
         """Return the share and how many deliveries it was learned from; None for too few."""
-        row = int(self.table.find([carrier])[0])
-        attempted, other = self.table["weights"][row].tolist() if row >= 0 else (0.0, 0.0)
+        row = int(self.sketches.rows(np.array([code]))[0, 0])
+        if row < 0:
+            return None, 0
+        attempted, other = self.sketches.weights(row)[[_ATTEMPTED, _OTHER]].tolist()
         total = attempted + other
         if total < self.min_observations:
             return None, round(total)

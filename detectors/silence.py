@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.counts import DAY, SEPARATOR, Floats, SeasonalCounts
+from detectors.closings import Closing, Journal
+from detectors.counts import DAY, SEPARATOR, Forecast, SeasonalCounts, Span
 from detectors.decisions import (
     Evidence,
     FeedReason,
@@ -23,8 +24,9 @@ from detectors.decisions import (
     decision_id,
     instant,
 )
+from detectors.pooled import Lesson, Repetition
 from detectors.surges import chance
-from detectors.table import Rows, Table
+from detectors.table import NO_ROWS, Floats, Table
 
 MODEL: Final = "feed-silence/1"
 QUARTER: Final = 900
@@ -90,12 +92,19 @@ class SilenceWatch:
             "gaps": "f8",
             "excess": "f8",
         }
-        self.feeds = Table("feeds", numbers, ["decision_id"])
+        self.feeds = self.model.series
+        """Rows of the expectation, with the state of the feed beside it."""
+        self.feeds.widen(numbers, ["decision_id"])
+        self.journal = Journal(self.feeds)
+        self._all_summed_at = -1
+        """Generation of the series at which all were old enough to be summed."""
+        self._silent_since = 0
+        """No carrier has been silent for longer; it may be later than that for all."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All state."""
-        return self.model.series, self.model.pool, self.feeds
+        return self.feeds, self.model.pool.table
 
     def __len__(self) -> int:
         """Return the number of carriers."""
@@ -107,63 +116,109 @@ class SilenceWatch:
 
     def close(self, now: int, bucket: int, counts: Mapping[str, int]) -> list[FeedDecision]:
         """Judge, then learn, the quarter `bucket` of every carrier; `now` is when it closed."""
-        self.model.begin(sorted(counts), bucket)
-        keys, rows = self.model.ordered()
-        if not keys:
+        if counts or not len(self.feeds):
+            self.model.begin(list(counts), bucket)
+        rows, feeds = self.feeds.sort(), self.feeds
+        if not len(feeds):
             return []
-        values = np.array([float(counts.get(key, 0)) for key in keys])
-        mean, dispersion, _ = self.model.predict_many(rows, bucket)
-        ready = self.model.ready(rows, bucket)
-        feeds = self.feeds.add(keys)
-        heard, known = values > 0, self._known(feeds, rows, bucket)
-        quiet = np.where(known, log_chance_of_none(mean, dispersion), 0.0)
-        scale = self._scale(feeds)
-        self._learn_gaps(feeds[heard], scale[heard])
-        decisions: list[FeedDecision] = [
-            self._resumed(now, keys[place], feeds[place], float(values[place]))
-            for place in np.flatnonzero(heard & (self.feeds["silent"][feeds] == 1)).tolist()
-        ]
-        log = np.where(heard, 0.0, self.feeds["log_chance"][feeds] + quiet)
-        due = np.where(heard, 0.0, self.feeds["expected"][feeds] + np.where(known, mean, 0.0))
-        self.feeds["log_chance"][feeds], self.feeds["expected"][feeds] = log, due
-        self.feeds["since"][feeds[heard]] = now
-        self.feeds["silent"][feeds[heard]] = 0
-        long = now - self.feeds["since"][feeds] >= self.min_silence_seconds
-        silent = ready & known & long & (log / scale <= math.log(self.max_chance))
-        decisions += [
-            self._silent(now, keys[place], feeds[place])
-            for place in np.flatnonzero(silent & (self.feeds["silent"][feeds] == 0)).tolist()
-        ]
-        trust = np.where(silent, 0.0, np.where(log / scale < SUSPICIOUS, 0.1, 1.0))
-        self.model.learn_many(rows, bucket, values, trust)
-        self._forget(now)
+        values = feeds.spread(counts)
+        lesson = Lesson(self.model.pool)
+        known = self.model.forecast(rows, bucket, lesson)
+        decisions: list[FeedDecision] = []
+        if counts:
+            decisions += [
+                self._resumed(now, feeds.key(place), place, float(values[place]))
+                for place in np.flatnonzero((values > 0) & (feeds["silent"][rows] == 1)).tolist()
+            ]
+        silent, trust = self._judge(rows, now, bucket, values, known)
+        if trust is not None:
+            decisions += [
+                self._silent(now, feeds.key(place), place)
+                for place in np.flatnonzero(silent & (feeds["silent"][rows] == 0)).tolist()
+            ]
+        self.model.fold(rows, bucket, values, trust, known, lesson)
+        self.journal.note(rows, now, bucket, lesson, NO_ROWS, np.empty(0))
+        self._forget(rows, now)
         return decisions
 
-    def _known(self, feeds: Rows, rows: Rows, bucket: int) -> NDArray[np.bool_]:
-        """Tell which carriers' silences are summed: from the third day on."""
-        age = bucket - self.model.series["first"][rows]
-        known: NDArray[np.bool_] = (age >= LEARNING_DAYS * DAY) & (self.feeds["since"][feeds] > 0)
-        return known
+    def repeat(self, now: int, closing: Closing | None, counts: Mapping[str, int]) -> None:
+        """Fold again a quarter that closed elsewhere."""
+        rows = self.journal.behind(now)
+        if closing is None or not rows.size:
+            return
+        lesson = Repetition(closing.answers)
+        values = self.feeds.spread(counts)[rows]
+        known = self.model.forecast(rows, closing.bucket, lesson)
+        _, trust = self._judge(rows, now, closing.bucket, values, known)
+        self.model.fold(rows, closing.bucket, values, trust, known, lesson)
+        self.feeds["closed"][rows] = now
 
-    def _scale(self, feeds: Rows) -> Floats:
+    def _judge(
+        self, rows: Span, now: int, bucket: int, values: Floats, known: Forecast
+    ) -> tuple[NDArray[np.bool_], Floats | None]:
+        """Add a quarter to every silence; return which are too long, and how far to trust each."""
+        feeds, heard = self.feeds, values > 0
+        mean, quiet = known.mean, log_chance_of_none(known.mean, known.dispersion)
+        summed = self._summed(rows, bucket)
+        if summed is not None:
+            mean, quiet = np.where(summed, mean, 0.0), np.where(summed, quiet, 0.0)
+        scale, any_heard = self._scale(rows), bool(np.logical_or.reduce(heard))
+        if any_heard:
+            self._learn_gaps(rows, heard, scale)
+        log, due = feeds["log_chance"][rows] + quiet, feeds["expected"][rows] + mean
+        if any_heard:
+            log, due = np.where(heard, 0.0, log), np.where(heard, 0.0, due)
+            feeds["since"][rows] = np.where(heard, now, feeds["since"][rows])
+            feeds["silent"][rows] = np.where(heard, 0, feeds["silent"][rows])
+        feeds["log_chance"][rows], feeds["expected"][rows] = log, due
+        return self._too_long(rows, now, bucket, summed, log / scale)
+
+    def _too_long(
+        self, rows: Span, now: int, bucket: int, summed: NDArray[np.bool_] | None, log: Floats
+    ) -> tuple[NDArray[np.bool_], Floats | None]:
+        """Return which silences of this chance are announced, and how far to trust each zero."""
+        limit = math.log(self.max_chance)
+        rare = log <= limit
+        if np.minimum.reduce(log) > max(SUSPICIOUS, limit):
+            return rare, None
+        silent = rare & self.model.ready(rows, bucket)
+        if summed is not None:
+            silent &= summed
+        silent &= now - self.feeds["since"][rows] >= self.min_silence_seconds
+        return silent, np.where(silent, 0.0, np.where(log < SUSPICIOUS, 0.1, 1.0))
+
+    def _summed(self, rows: Span, bucket: int) -> NDArray[np.bool_] | None:
+        """Tell which carriers' silences are summed: from the third day on (None: all)."""
+        if isinstance(rows, slice) and self._all_summed_at == self.feeds.generation:
+            return None
+        age = bucket - self.feeds["first"][rows]
+        summed: NDArray[np.bool_] = (age >= LEARNING_DAYS * DAY) & (self.feeds["since"][rows] > 0)
+        if isinstance(rows, slice) and summed.all():
+            self._all_summed_at = self.feeds.generation
+        return summed
+
+    def _scale(self, rows: Span) -> Floats:
         """Return how many times further than the model says a carrier's silences go, >= 1."""
-        excess, gaps = self.feeds["excess"][feeds], self.feeds["gaps"][feeds]
+        excess, gaps = self.feeds["excess"][rows], self.feeds["gaps"][rows]
         return np.maximum((excess + TAIL_PRIOR) / (gaps + TAIL_PRIOR), 1.0)
 
-    def _learn_gaps(self, feeds: Rows, scale: Floats) -> None:
+    def _learn_gaps(self, rows: Span, heard: NDArray[np.bool_], scale: Floats) -> None:
         """Fold the silences that end now; one that was announced counts as barely so."""
-        gone = -self.feeds["log_chance"][feeds]
+        gone = -self.feeds["log_chance"][rows]
         excess = np.minimum(gone, -math.log(self.max_chance) * scale) - TAIL
-        tail = excess > 0
-        for column, values in (("gaps", np.ones(len(feeds))), ("excess", excess)):
-            old = self.feeds[column][feeds]
-            self.feeds[column][feeds] = np.where(tail, TAIL_KEEP * old + values, old)
+        tail = heard & (excess > 0)
+        if not tail.any():
+            return
+        for column, values in (("gaps", 1.0), ("excess", excess)):
+            old = self.feeds[column][rows]
+            self.feeds[column][rows] = np.where(tail, TAIL_KEEP * old + values, old)
 
     def _silent(self, now: int, carrier: str, row: int) -> FeedSilent:
         since = int(self.feeds["since"][row])
         subject, reason = f"carrier/{carrier}", FeedReason.NO_ARRIVALS
         identity = decision_id("feed.silent", subject, reason, str(since))
         self.feeds["silent"][row] = 1
+        self.feeds.touch(row)
         self.feeds.text("decision_id")[row] = identity
         scale = float(self._scale(np.array([row]))[0])
         probability = math.exp(max(float(self.feeds["log_chance"][row]) / scale, -700.0))
@@ -220,14 +275,16 @@ class SilenceWatch:
             expected=round(expected, 3),
             probability=probability,
             segment=f"{carrier}, hour of day x day of week",
-            observations=self.model.seen(int(self.model.series.find([carrier])[0])),
+            observations=self.model.seen(int(self.feeds.find([carrier])[0])),
             model=MODEL,
             config=self.config_version,
         )
 
-    def _forget(self, now: int) -> None:
-        rows = self.feeds.rows()
-        old = rows[now - self.feeds["since"][rows] > self.forget_seconds]
+    def _forget(self, rows: slice, now: int) -> None:
+        if now - self._silent_since <= self.forget_seconds:
+            return
+        old = np.flatnonzero(now - self.feeds["since"][rows] > self.forget_seconds)
         if old.size:
-            self.model.series.remove(self.model.series.find([self.feeds.key(r) for r in old]))
             self.feeds.remove(old)
+        since = self.feeds["since"][self.feeds.rows()]
+        self._silent_since = int(since.min()) if since.size else now

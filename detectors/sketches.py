@@ -7,6 +7,10 @@ histogram is a sufficient statistic: those of two partitions can be added.
 
 A segment gets its number, which is also its row, when it is folded for the first time; those that
 are new in an epoch are numbered by name. So numbers depend on the sequence of events alone.
+
+Where partitions share what they learn, own counts are taken out at an epoch's end (`take`), and
+what is folded are the sums over all partitions, which come back later (`add`): then the histograms
+of all partitions are equal to the byte.
 """
 
 from typing import Any, Final
@@ -14,8 +18,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.histograms import EDGES, QUANTILES, Floats, quantiles
-from detectors.sketch_state import Folded, Pending, SketchBlob, decode, encode, once
+from detectors.histograms import BINS, EDGES, QUANTILES, Floats, quantiles
+from detectors.sketch_pending import Pending, once
+from detectors.sketch_state import Folded, SketchBlob, decode, encode
+from detectors.tallies import Tally
 
 SEPARATOR: Final = "\x1f"
 PATIENCE: Final = 8
@@ -23,6 +29,7 @@ PATIENCE: Final = 8
 
 Codes = NDArray[np.int64]
 Rows = NDArray[np.int64]
+_NO_CODES: Final = np.zeros(0, np.int64)
 
 
 def ancestors(key: str) -> tuple[str, ...]:
@@ -36,6 +43,26 @@ def ancestors(key: str) -> tuple[str, ...]:
         return ()
     carrier, _, stage = parts
     return (SEPARATOR.join((carrier, "", stage)), SEPARATOR.join(("", "", stage)))
+
+
+class _Counted:
+    """Counts that wait, by the code of their segment."""
+
+    def __init__(self) -> None:
+        self.pending = Pending()
+        self.forget_codes()
+
+    def forget_codes(self) -> None:
+        self.row = np.full(64, -1, np.int64)
+        self.touched: list[Codes] | None = None
+        """Codes counted since the last fold; None = to be found in the state."""
+
+    def stretch(self) -> None:
+        self.row = np.concatenate([self.row, np.full_like(self.row, -1)])
+
+    def drop(self, codes: Codes) -> None:
+        self.pending.remove(self.row[codes])
+        self.row[codes] = -1
 
 
 class Sketches:
@@ -52,15 +79,28 @@ class Sketches:
         Histograms kept; beyond, new keys speak only through their ancestors.
     levels
         1 for keys that stand alone, 3 for `carrier␟lane␟stage`.
+    shared
+        Own counts are taken out and come back as sums over all partitions.
     """
 
-    def __init__(self, name: str, *, half_life_days: float, max_rows: int, levels: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        half_life_days: float,
+        max_rows: int,
+        levels: int,
+        shared: bool = False,
+    ) -> None:
         self.name = name
         self.half_life_days = half_life_days
         self.max_rows = max_rows
         self.levels = levels
         self._folded = Folded()
-        self._pending = Pending()
+        self._waiting = _Counted()
+        """What is folded next, and what is not yet ripe."""
+        self._own = _Counted() if shared else self._waiting
+        """What was counted here in the running epoch."""
         self.forget_codes()
 
     def __len__(self) -> int:
@@ -70,7 +110,7 @@ class Sketches:
     @property
     def pending(self) -> int:
         """How many segments have counts of their own that wait to be folded."""
-        return len(self._pending)
+        return len(self._waiting.pending)
 
     @property
     def observations(self) -> Floats:
@@ -81,6 +121,11 @@ class Sketches:
         """Return the key of a histogram."""
         return self._folded.keys[row]
 
+    def weights(self, row: int) -> Floats:
+        """Return the weights of a histogram, shape (BINS,), as of when it was last folded."""
+        weights: Floats = self._folded.weights[row].astype(np.float64)
+        return weights
+
     def forget_codes(self) -> None:
         """Forget codes: after loading, or when there are too many of them."""
         self._codes: dict[str, int] = {}
@@ -88,9 +133,8 @@ class Sketches:
         self._path = np.zeros((64, self.levels), np.int64)
         """Codes of a key and of its ancestors."""
         self._row = np.full(64, -1, np.int64)
-        self._pending_row = np.full(64, -1, np.int64)
-        self._touched: list[Codes] | None = None
-        """Codes counted since the last fold; None = to be found in the state."""
+        self._waiting.forget_codes()
+        self._own.forget_codes()
         self._quantiles = np.zeros((0, len(QUANTILES)), np.float32)
         self._fresh = np.zeros(0, np.bool_)
         """Rows whose quantiles have been read since they last changed."""
@@ -111,22 +155,38 @@ class Sketches:
         """Count observations of the running epoch, for their own segment and the one above."""
         if len(codes) == 0:
             return
-        bins = np.searchsorted(EDGES, seconds, side="right")
+        self.count_many(codes, np.searchsorted(EDGES, seconds, side="right"))
+
+    def count_many(self, codes: Codes, bins: Rows) -> None:
+        """Count observations by bin, as `learn_many` does by time."""
+        if len(codes) == 0:
+            return
         if self.levels > 1:
             above = self._path[codes, 1]
             other = above != codes
             codes = np.concatenate([codes, above[other]])
             bins = np.concatenate([bins, bins[other]])
-        rows = self._pending_row[codes]
-        if rows.min() < 0:
-            new = once(codes[rows < 0])
-            names = [self._names[code] for code in new.tolist()]
-            self._pending_row[new] = self._pending.add(names, self._folded.numbers)
-            rows = self._pending_row[codes]
-        if self._touched is None:
-            self._touched = [self._busy()]
-        self._touched.append(once(codes))
-        self._pending.count(rows, bins)
+        rows = self._rows_in(self._own, codes)
+        self._note(self._own, codes)
+        self._own.pending.count(rows, bins)
+
+    def take(self) -> Tally:
+        """Take out what was counted since the last call."""
+        codes = self._noted(self._own)
+        codes = codes[self._own.row[codes] >= 0]
+        tally = self._own.pending.tally(self._own.row[codes])
+        self._own.drop(codes)
+        return tally
+
+    def add(self, tally: Tally) -> None:
+        """Add counts of all partitions to what is folded next."""
+        if not tally.keys:
+            return
+        cells, counts = tally.read()
+        codes = np.array([self.code(key) for key in tally.keys], np.int64)
+        rows = self._rows_in(self._waiting, codes)
+        self._note(self._waiting, codes)
+        self._waiting.pending.count(rows[cells // BINS], cells % BINS, counts)
 
     def fold(self, day: float) -> None:
         """Add what was counted to the weights, aged to `day` (days of the clock).
@@ -135,12 +195,11 @@ class Sketches:
         has PATIENCE observations more and a 32nd more than it knows: it would say the same. One
         that is not ripe stays so until it is counted again, so only those counted are looked at.
         """
-        crowded = len(self._pending) > self.max_rows
-        touched = [self._busy()] if crowded or self._touched is None else self._touched
-        self._touched = []
-        if not touched:
-            return
-        codes = once(touched[0] if len(touched) == 1 else np.concatenate(touched))
+        waiting = self._waiting
+        crowded = waiting.pending.loose > self.max_rows
+        if crowded:
+            waiting.touched = None
+        codes = self._noted(waiting)
         if len(codes) == 0:
             return
         if self.levels == 1:
@@ -148,7 +207,8 @@ class Sketches:
         else:
             self._fold_levels(codes, day)
         if crowded:
-            self._drop_unheard(codes)
+            # There is no room for what has no number yet; those above have counted it too.
+            waiting.drop(codes[(self._row[codes] < 0) & (waiting.row[codes] >= 0)])
 
     def quantiles(self, rows: Rows) -> Floats:
         """Return QUANTILES of histograms in seconds, shape (len(rows), len(QUANTILES))."""
@@ -179,15 +239,17 @@ class Sketches:
         """Return the histograms whose number belongs to a page, and what is pending there."""
         folded = self._folded
         rows = np.arange(page, len(folded), pages)
-        cells, loose = self._pending.page(page, pages)
+        pending, own = (counted.page(page, pages) for counted in self._both())
         keys = folded.keys[page::pages]
-        blob = SketchBlob.of(self.name, len(folded), page, pages, keys, rows, folded, cells)
-        return encode(blob, loose=loose)
+        return encode(
+            SketchBlob.of(self.name, len(folded), page, pages, keys, rows, folded, pending, own)
+        )
 
     def load(self, page: int, pages: int, blob: bytes) -> None:
         """Replace a page by what `dump` returned; codes are to be forgotten then."""
         told = decode(blob, self.name)
-        self._pending.forget_page(page, pages)
+        for counted in self._both():
+            counted.forget_page(page, pages)
         self._take(told)
 
     def changes(self) -> bytes:
@@ -195,23 +257,33 @@ class Sketches:
         folded, first = self._folded, self._folded.told
         folded.told = len(folded)
         rows, keys = folded.take_touched(), folded.keys[first:]
-        cleared, cells, loose, gone = self._pending.changes(folded.numbers)
-        blob = SketchBlob.of(self.name, len(folded), first, 1, keys, rows, folded, cells)
-        return encode(blob, loose=loose, cleared=cleared, gone=gone)
+        pending, own = (counted.changes(folded.numbers) for counted in self._both())
+        return encode(
+            SketchBlob.of(self.name, len(folded), first, 1, keys, rows, folded, pending, own)
+        )
 
     def apply(self, blob: bytes) -> None:
         """Apply what `changes` returned; codes are to be forgotten then."""
         self._take(decode(blob, self.name))
 
     def _take(self, told: SketchBlob) -> None:
-        self._folded.take(told)
-        self._pending.take(told, self._folded.keys, self._folded.numbers)
+        folded = self._folded
+        folded.take(told)
+        for counted, blob in zip(self._both(), (told.pending, told.own), strict=True):
+            counted.name(told.keys, folded.numbers)
+            counted.take(blob, folded.keys, folded.numbers)
+
+    def _both(self) -> tuple[Pending, Pending]:
+        """Return what waits to be folded and own counts, empty where those are the same."""
+        waiting, own = self._waiting.pending, self._own.pending
+        return waiting, (Pending() if own is waiting else own)
 
     # ---- inside
 
     def _fold_levels(self, codes: Codes, day: float) -> None:
         general = self._path[codes, 1] == codes
-        rows, counts = self._row[codes], self._pending.counts[self._pending_row[codes]]
+        waiting = self._waiting
+        rows, counts = self._row[codes], waiting.pending.counts[waiting.row[codes]]
         seen = counts.sum(axis=1)
         known = np.where(rows >= 0, self._folded.n[rows], 0.0)
         ripe = general | ((seen >= PATIENCE) & (seen * 32.0 >= known))
@@ -224,10 +296,12 @@ class Sketches:
     def _fold_counts(self, codes: Codes, day: float) -> None:
         if len(codes) == 0:
             return
-        pending = self._pending_row[codes]
+        waiting = self._waiting
         self._make_room(codes)
-        self._add(self._row[codes], self._pending.counts[pending], day)
-        self._pending.clear(pending)
+        self._add(self._row[codes], waiting.pending.counts[waiting.row[codes]], day)
+        heard = self._row[codes] >= 0
+        waiting.pending.clear(waiting.row[codes[heard]])
+        waiting.drop(codes[~heard])
 
     def _fold_tops(self, tops: Codes, counts: NDArray[Any], day: float) -> None:
         """Add the counts of general segments to the most general ones."""
@@ -237,12 +311,6 @@ class Sketches:
         starts = np.flatnonzero(np.concatenate([[True], tops[1:] != tops[:-1]]))
         sums = np.add.reduceat(counts[order], starts, axis=0, dtype=np.uint64)
         self._add(self._row[tops[starts]], sums, day)
-
-    def _drop_unheard(self, codes: Codes) -> None:
-        """Forget what was counted for segments there is no room for; those above have it."""
-        unheard = codes[(self._row[codes] < 0) & (self._pending_row[codes] >= 0)]
-        self._pending.remove(self._pending_row[unheard])
-        self._pending_row[unheard] = -1
 
     def _stretch(self) -> None:
         missing = len(self._folded.n) - len(self._fresh)
@@ -257,16 +325,41 @@ class Sketches:
         if code == len(self._row):
             more = np.full_like(self._row, -1)
             self._row = np.concatenate([self._row, more])
-            self._pending_row = np.concatenate([self._pending_row, more])
+            self._waiting.stretch()
+            if self._own is not self._waiting:
+                self._own.stretch()
             self._path = np.concatenate([self._path, np.zeros_like(self._path)])
         self._row[code] = self._folded.numbers.get(key, -1)
         return code
 
-    def _busy(self) -> Codes:
+    def _rows_in(self, counted: _Counted, codes: Codes) -> Rows:
+        """Return where the counts of codes are, made where missing."""
+        rows = counted.row[codes]
+        if rows.min() < 0:
+            new = once(codes[rows < 0])
+            names = [self._names[code] for code in new.tolist()]
+            counted.row[new] = counted.pending.add(names, self._folded.numbers)
+            rows = counted.row[codes]
+        return rows
+
+    def _note(self, counted: _Counted, codes: Codes) -> None:
+        if counted.touched is None:
+            counted.touched = [self._busy(counted)]
+        counted.touched.append(once(codes))
+
+    def _noted(self, counted: _Counted) -> Codes:
+        """Return the codes counted since the last call."""
+        touched = [self._busy(counted)] if counted.touched is None else counted.touched
+        counted.touched = []
+        if not touched:
+            return _NO_CODES
+        return once(touched[0] if len(touched) == 1 else np.concatenate(touched))
+
+    def _busy(self, counted: _Counted) -> Codes:
         """Find what was counted and not folded in the state."""
-        rows = self._pending.busy()
-        codes = np.array([self.code(self._pending.key(r)) for r in rows.tolist()], np.int64)
-        self._pending_row[codes] = rows
+        rows = counted.pending.busy()
+        codes = np.array([self.code(counted.pending.key(r)) for r in rows.tolist()], np.int64)
+        counted.row[codes] = rows
         return codes
 
     def _make_room(self, codes: Codes) -> None:
@@ -276,7 +369,8 @@ class Sketches:
         new = sorted({self._names[code] for code in codes[self._row[codes] < 0].tolist()})
         admitted = new[: max(self.max_rows - len(self._folded), 0)]
         self._row[[self._codes[key] for key in admitted]] = self._folded.add(admitted)
-        self._pending.name(admitted, self._folded.numbers)
+        for counted in (self._waiting, self._own):
+            counted.pending.name(admitted, self._folded.numbers)
 
     def _add(self, rows: Rows, counts: NDArray[Any], day: float) -> None:
         """Add counts to the weights of rows, each of which stands once."""

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detectors.counts import DAY, SEPARATOR, Floats
+from detectors.closings import Closing, Journal
+from detectors.common import common_factors
+from detectors.counts import DAY, SEPARATOR
 from detectors.decisions import (
     Evidence,
     SurgeClosed,
@@ -21,15 +24,14 @@ from detectors.decisions import (
     instant,
 )
 from detectors.events import Category
-from detectors.outbreak import ROBUST_Z, Judgement, OutbreakScan
-from detectors.table import Table
+from detectors.outbreak import ROBUST_Z, Judgement, Look, OutbreakScan, trust_of
+from detectors.pooled import Lesson, Repetition
+from detectors.table import Floats, Rows, Table
 
 MODEL: Final = "outbreak-scan/1"
 HOUR: Final = 3600
 CALM_Z: Final = 1.28
 """An episode ends when its window falls below this quantile (one in ten)."""
-MIN_REGIONS: Final = 4
-COMMON_BEYOND: Final = 0.1
 
 SurgeDecision = SurgeOpened | SurgeUpdated | SurgeClosed
 
@@ -65,6 +67,8 @@ class SurgeWatch:
         forget_days: int,
     ) -> None:
         self.scan = scan
+        self.series = scan.series
+        self.journal = Journal(self.series)
         self.config_version = config_version
         self.rate = false_episodes_a_month
         self.min_complaints = min_complaints
@@ -74,6 +78,9 @@ class SurgeWatch:
         whole = dict.fromkeys(("window", "began", "opened", "cool_until"), "i8")
         real = dict.fromkeys(("observed", "expected", "announced", "tail"), "f8")
         self.episodes = Table("episodes", {**whole, **real, "open": "i1"}, ["decision_id"])
+        self._groups: NDArray[np.int64] = np.empty(0, np.int64)
+        """The region's number of every series, in their order."""
+        self._grouped_at = -1
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -82,54 +89,122 @@ class SurgeWatch:
 
     def __len__(self) -> int:
         """Return the number of series."""
-        return len(self.scan.expectation.series)
+        return len(self.series)
 
     def __contains__(self, series: object) -> bool:
         """Tell whether a series is known."""
-        return series in self.scan.expectation.series
+        return series in self.series
 
     def close(self, now: int, bucket: int, counts: Mapping[str, int]) -> list[SurgeDecision]:
         """Judge, then learn, the hour `bucket` of every series; `now` is when it closed."""
-        model = self.scan.expectation
-        model.begin(sorted(counts), bucket)
-        keys, rows = model.ordered()
-        if not keys:
+        if counts or not len(self.series):
+            self.scan.begin(list(counts), bucket)
+        rows = self.series.sort()
+        if not len(self.series):
             return []
-        values = np.array([float(counts.get(key, 0)) for key in keys])
-        verdict = self._judge(keys, bucket, values)
-        decisions: list[SurgeDecision] = []
-        for place in self._notable(keys, verdict):
-            decisions += self._step(now, bucket, keys[place], place, values, verdict)
-        self.scan.learn_many(keys, bucket, values, self._accepted(keys, now))
+        values = self.series.spread(counts)
+        lesson = Lesson(self.scan.expectation.pool)
+        look = self.scan.look(rows, bucket, values, lesson)
+        verdict = self.scan.judge(look)
+        decisions, absorbed = self._decided(now, look, self._beside_common(look, verdict))
+        odd, trust = self._odd(now, look, verdict, absorbed)
+        self.scan.fold(rows, look, odd, trust, lesson)
+        self.journal.note(rows, now, bucket, lesson, odd, trust)
         if bucket % DAY == 0:
-            idle = bucket - model.series["active"][rows] > self.forget_seconds
-            self._forget([key for key, gone in zip(keys, idle, strict=True) if gone])
+            idle = bucket - self.series["active"][rows] > self.forget_seconds
+            self._forget(np.flatnonzero(idle))
         return decisions
 
-    def correct(self, series: str, bucket: int, count: int) -> None:
-        """Add complaints that came late; opens nothing."""
-        self.scan.correct_many([series], bucket, np.array([float(count)]))
+    def correct(self, now: int, bucket: int, counts: Mapping[str, int]) -> None:
+        """Add complaints that came late, by series; opens nothing."""
+        rows = self.series.find(list(counts))
+        late = np.fromiter(counts.values(), np.float64, len(counts))[rows >= 0]
+        rows = rows[rows >= 0]
+        self.scan.correct(rows, bucket, late)
+        self.journal.note_rows(rows, now)
 
-    def _judge(self, keys: list[str], bucket: int, values: Floats) -> Judgement:
-        verdict = self.scan.judge_many(keys, bucket, values)
-        regions = [key.partition(SEPARATOR)[0] for key in keys]
-        common = common_factors(verdict, regions)
-        if (common == 1).all():
-            return verdict
-        return self.scan.judge_many(keys, bucket, values, common)
+    def repeat(
+        self,
+        now: int,
+        late: Sequence[tuple[int, Mapping[str, int]]],
+        closing: Closing | None,
+        counts: Mapping[str, int],
+    ) -> None:
+        """Fold again what closed elsewhere: late complaints by bucket, then the hour's."""
+        rows = self.journal.behind(now)
+        for bucket, more in late:
+            mine = self.series.spread(more)[rows]
+            self.scan.correct(rows[mine > 0], bucket, mine[mine > 0])
+            self.series["closed"][rows[mine > 0]] = now
+        if closing is not None:
+            lesson = Repetition(closing.answers)
+            look = self.scan.look(rows, closing.bucket, self.series.spread(counts)[rows], lesson)
+            self.scan.fold(rows, look, *self.journal.odd(closing, rows), lesson)
+            self.series["closed"][rows] = now
 
-    def _notable(self, keys: list[str], verdict: Judgement) -> list[int]:
+    def _beside_common(self, look: Look, verdict: Judgement) -> Judgement:
+        """Judge anew where something moves in all regions at once."""
+        common = common_factors(verdict, self._regions())
+        return verdict if (common == 1).all() else self.scan.judge(look, common)
+
+    def _regions(self) -> NDArray[np.int64]:
+        """Return the number of every series' region; a region's series are neighbours."""
+        if self._grouped_at != self.series.generation:
+            regions = [key.partition(SEPARATOR)[0] for key in self.series.keys(slice(None))]
+            numbers = {region: number for number, region in enumerate(dict.fromkeys(regions))}
+            self._groups = np.fromiter(map(numbers.__getitem__, regions), np.int64, len(regions))
+            self._grouped_at = self.series.generation
+        return self._groups
+
+    def _decided(
+        self, now: int, look: Look, verdict: Judgement
+    ) -> tuple[list[SurgeDecision], list[int]]:
+        """Return what there is to say, and the series whose windows start anew."""
+        decisions: list[SurgeDecision] = []
+        absorbed: list[int] = []
+        for place in self._notable(verdict):
+            made = self._step(now, look.bucket, place, look.counts, verdict)
+            absorbed += [place for decision in made if isinstance(decision, SurgeClosed)]
+            decisions += made
+        return decisions, absorbed
+
+    def _odd(
+        self, now: int, look: Look, verdict: Judgement, absorbed: list[int]
+    ) -> tuple[Rows, Floats]:
+        """Return the series that surprise and how far to believe them, 0..1."""
+        odd, z = verdict.surprising()
+        if absorbed:
+            places = np.array(absorbed)
+            look.forget_past(places)
+            anew, z_anew = self.scan.judge(look.at(places)).surprising()
+            others = ~np.isin(odd, places)
+            odd, z = np.append(odd[others], places[anew]), np.append(z[others], z_anew)
+        trust = trust_of(z)
+        if odd.size:
+            trust[np.isin(odd, self._accepted(now))] = 1.0
+        return odd, trust
+
+    def _notable(self, verdict: Judgement) -> list[int]:
         """Return the series that alarm or whose episode is open, in order."""
-        false = verdict.false_a_month.min(axis=1) * len(keys)
+        open_ = self._places(self._open_episodes())
+        if verdict.false_a_month.min() * len(self.series) > self.rate:
+            return sorted(open_)
+        false = verdict.false_a_month.min(axis=1) * len(self.series)
         alarm = verdict.ready & (false <= self.rate)
-        rows = self.episodes.find(keys)
-        open_ = (rows >= 0) & (self.episodes["open"][rows] == 1)
-        places: list[int] = np.flatnonzero(alarm | open_).tolist()
+        return sorted({*np.flatnonzero(alarm).tolist(), *open_})
+
+    def _open_episodes(self) -> Rows:
+        return np.flatnonzero(self.episodes["open"] == 1)
+
+    def _places(self, episodes: Rows) -> list[int]:
+        """Return the series that episodes are of."""
+        places: list[int] = self.series.find(self.episodes.keys(episodes)).tolist()
         return places
 
     def _step(
-        self, now: int, bucket: int, key: str, place: int, values: Floats, verdict: Judgement
+        self, now: int, bucket: int, place: int, values: Floats, verdict: Judgement
     ) -> list[SurgeDecision]:
+        key = self.series.key(place)
         (row,) = self.episodes.add([key]).tolist()
         if not self.episodes["open"][row]:
             return self._open(now, bucket, key, place, verdict)
@@ -139,13 +214,13 @@ class SurgeWatch:
         window = int(np.clip(self.episodes["window"][row], 6, 24))
         # The window's length may not be among those configured: take the next longer one.
         column = min(int(np.searchsorted(self.scan.windows, window)), len(self.scan.windows) - 1)
-        z = float(verdict.z[place, column])
+        z = float(verdict.z(np.array([place]))[0, column])
         excess = float(self.episodes["observed"][row] - self.episodes["expected"][row])
         tail = float(verdict.tail[place].min())
         if z < CALM_Z:
             self.episodes["open"][row] = 0
             self.episodes["cool_until"][row] = now + self.cool_down_seconds
-            self.scan.absorb([key])
+            self.scan.absorb(np.array([place]))
             return [self._decide(SurgeClosed, SurgeReason.BACK_TO_EXPECTATION, now, key, row, tail)]
         if z >= ROBUST_Z and excess >= 2 * self.episodes["announced"][row]:
             self.episodes["announced"][row] = excess
@@ -172,16 +247,17 @@ class SurgeWatch:
             episodes[name][row] = value
         return [self._decide(SurgeOpened, SurgeReason.ABOVE_EXPECTATION, now, key, row, tail)]
 
-    def _accepted(self, keys: list[str], now: int) -> Floats:
-        """Return 1 for series whose episode has lasted so long that it is the new usual."""
-        rows = self.episodes.find(keys)
-        long = now - self.episodes["opened"][rows] >= self.max_episode_seconds
-        return np.where((rows >= 0) & (self.episodes["open"][rows] == 1) & long, 1.0, 0.0)
+    def _accepted(self, now: int) -> list[int]:
+        """Return the series whose episode has lasted so long that it is the new usual."""
+        open_ = self._open_episodes()
+        long = now - self.episodes["opened"][open_] >= self.max_episode_seconds
+        return self._places(open_[long])
 
-    def _forget(self, keys: list[str]) -> None:
-        self.scan.forget(keys)
-        rows = self.episodes.find(keys)
-        self.episodes.remove(rows[rows >= 0])
+    def _forget(self, rows: Rows) -> None:
+        if rows.size:
+            episodes = self.episodes.find(self.series.keys(rows))
+            self.series.remove(rows)
+            self.episodes.remove(episodes[episodes >= 0])
 
     def _decide(
         self,
@@ -221,41 +297,11 @@ class SurgeWatch:
                 expected=round(expected, 3),
                 probability=tail,
                 segment=f"{region} {category}, hour of day x day of week",
-                observations=model.seen(int(model.series.find([key])[0])),
+                observations=model.seen(int(self.series.find([key])[0])),
                 model=MODEL,
                 config=self.config_version,
             ),
         )
-
-
-def common_factors(verdict: Judgement, regions: Sequence[str]) -> Floats:
-    """Return, for each window, what moves in all regions at once, shape (windows,).
-
-    It is the median of observed / expected over regions, weighted by what was expected, when at
-    least four regions can be compared and it is more than 10 % above 1 and beyond its own
-    standard error. One bucket is too little to tell it from: the next window speaks for it.
-    """
-    factors = np.ones(verdict.observed.shape[1])
-    names, group = np.unique(np.array(regions)[verdict.ready], return_inverse=True)
-    if len(names) < MIN_REGIONS:
-        return factors
-    for column in range(len(factors)):
-        observed = np.bincount(group, verdict.observed[verdict.ready, column]).astype(float)
-        expected = np.bincount(group, verdict.expected[verdict.ready, column]).astype(float)
-        factor = weighted_median(observed / expected, expected)
-        error = 1.25 / np.sqrt(expected.sum())
-        if factor > 1 + max(COMMON_BEYOND, 2 * error):
-            factors[column] = factor
-    if len(factors) > 1:
-        factors[0] = factors[1]
-    return factors
-
-
-def weighted_median(values: Floats, weights: Floats) -> float:
-    """Return the smallest value at which half the weight is reached."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def chance(probability: float) -> str:

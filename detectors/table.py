@@ -7,7 +7,8 @@ came or on the numbers they got.
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final
 from zlib import crc32
 
@@ -21,7 +22,9 @@ FORMAT: Final = 1
 _FIRST_CAPACITY: Final = 64
 
 Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Width = tuple[DTypeLike, int]
+NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 
 
 def page_of(key: str, pages: int) -> int:
@@ -58,6 +61,8 @@ class Table:
         Column name to dtype, or to (dtype, width) for a column of vectors.
     texts
         Names of columns of strings or None.
+    page_key
+        What of a key decides its page, if not all of it.
 
     Examples
     --------
@@ -71,25 +76,33 @@ class Table:
     """
 
     def __init__(
-        self, name: str, numbers: Mapping[str, DTypeLike | Width], texts: Sequence[str] = ()
+        self,
+        name: str,
+        numbers: Mapping[str, DTypeLike | Width],
+        texts: Sequence[str] = (),
+        *,
+        page_key: Callable[[str], str] | None = None,
     ) -> None:
         self.name = name
+        self._page_key = page_key
         self._capacity = _FIRST_CAPACITY
         self._numbers: dict[str, NDArray[Any]] = {}
-        for column, kind in numbers.items():
-            dtype, shape = (kind[0], (kind[1],)) if isinstance(kind, tuple) else (kind, ())
-            self._numbers[column] = np.zeros((self._capacity, *shape), np.dtype(dtype))
-        self._texts: dict[str, list[str | None]] = {t: [None] * self._capacity for t in texts}
+        self._texts: dict[str, list[str | None]] = {}
+        self.widen(numbers, texts)
         self._index: dict[str, int] = {}
         self._keys: list[str | None] = [None] * self._capacity
         self._hash = np.zeros(self._capacity, np.uint32)
         self._live = np.zeros(self._capacity, np.bool_)
         self._changed = np.zeros(self._capacity, np.bool_)
         self._gone: set[str] = set()
+        self._nothing: bytes | None = None
         self._free: list[int] = []
         self._used = 0
         self.loads = 0
         """How often rows were read from a blob; what is derived from them is then out of date."""
+        self.generation = 0
+        """Grows when a key comes or goes; what is derived from keys or rows is then out of date."""
+        self._sorted_at = 0
 
     def __len__(self) -> int:
         """Return the number of live rows."""
@@ -99,9 +112,27 @@ class Table:
         """Tell whether a key has a row."""
         return key in self._index
 
+    def widen(self, numbers: Mapping[str, DTypeLike | Width], texts: Sequence[str] = ()) -> None:
+        """Add columns, filled with zeros and None."""
+        for column, kind in numbers.items():
+            dtype, shape = (kind[0], (kind[1],)) if isinstance(kind, tuple) else (kind, ())
+            self._numbers[column] = np.zeros((self._capacity, *shape), np.dtype(dtype))
+        for text in texts:
+            self._texts[text] = [None] * self._capacity
+
     def __getitem__(self, column: str) -> NDArray[Any]:
         """Return a numeric column, capacity long; fetch it anew after rows were added."""
         return self._numbers[column]
+
+    @property
+    def capacity(self) -> int:
+        """How long columns are."""
+        return self._capacity
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's numbers."""
+        return sum(values[0].nbytes for values in self._numbers.values())
 
     def text(self, column: str) -> list[str | None]:
         """Return a text column, capacity long."""
@@ -114,14 +145,55 @@ class Table:
             raise KeyError(f"{self.name}: row {row} is free")
         return key
 
+    def keys(self, rows: Rows | slice) -> list[str]:
+        """Return the keys of live rows; a slice is of a sorted table's."""
+        if isinstance(rows, slice):
+            return list(map(self.key, range(*rows.indices(self._used))))
+        return list(map(self.key, rows.tolist()))
+
+    def spread(self, values: Mapping[str, int]) -> Floats:
+        """Return numbers by key as a column, 0 for the other rows; unknown keys are left out."""
+        column = np.zeros(self._used)
+        if values:
+            rows = self.find(list(values))
+            known = rows >= 0
+            column[rows[known]] = np.fromiter(values.values(), np.float64, len(values))[known]
+        return column
+
     def rows(self) -> Rows:
         """Return the live rows."""
         return np.flatnonzero(self._live[: self._used])
 
+    def sort(self) -> slice:
+        """Number the rows by their keys, without holes, and return all of them.
+
+        A slice reads and writes columns in place, where an array of rows copies. Row numbers
+        known from before are void when keys have come or gone since the last time.
+        """
+        if self._sorted_at != self.generation:
+            rows = self.rows()
+            keys = self.keys(rows)
+            order = sorted(range(len(keys)), key=keys.__getitem__)
+            self._renumber(rows[order])
+            self._sorted_at = self.generation
+        return slice(0, self._used)
+
+    def row(self, key: str) -> int:
+        """Return the row of one key, -1 where there is none."""
+        return self._index.get(key, -1)
+
+    def put(self, key: str) -> int:
+        """Return the row of one key, made empty where missing; marks it changed."""
+        row = self._index.get(key, -1)
+        if row < 0:
+            self._new(key)
+            row = self._index[key]
+        self._changed[row] = True
+        return row
+
     def find(self, keys: Sequence[str]) -> Rows:
         """Return the row of each key, -1 where there is none."""
-        get = self._index.get
-        return np.array([get(key, -1) for key in keys], np.int64)
+        return np.fromiter(map(self._index.get, keys, repeat(-1)), np.int64, len(keys))
 
     def add(self, keys: Sequence[str]) -> Rows:
         """Return the row of each key, made empty where missing; marks them changed."""
@@ -131,11 +203,15 @@ class Table:
 
     def remove(self, rows: ArrayLike) -> None:
         """Forget rows; their numbers are used again, their keys stand in the next changes."""
-        for row in np.unique(np.asarray(rows, np.int64)).tolist():
-            self._gone.add(self.key(row))
-            self._drop(row)
+        gone = np.unique(np.asarray(rows, np.int64))
+        self._gone.update(map(self.key, gone.tolist()))
+        self._drop(gone)
 
-    def touch(self, rows: ArrayLike) -> None:
+    def discard(self, rows: ArrayLike) -> None:
+        """Forget rows of which a copy knows by other means that they are gone."""
+        self._drop(np.unique(np.asarray(rows, np.int64)))
+
+    def touch(self, rows: ArrayLike | slice) -> None:
         """Mark rows changed."""
         self._changed[rows] = True  # type: ignore[index]  # numpy takes any array-like here
 
@@ -147,8 +223,7 @@ class Table:
     def load(self, page: int, pages: int, blob: bytes) -> None:
         """Replace a page by what `dump` returned; marks nothing changed."""
         decoded = self._decode(blob)
-        for row in np.flatnonzero(self._live[: self._used] & self._in_page(page, pages)).tolist():
-            self._drop(row)
+        self._drop(np.flatnonzero(self._live[: self._used] & self._in_page(page, pages)))
         self._fill(decoded)
 
     def changes(self) -> bytes:
@@ -163,10 +238,8 @@ class Table:
     def apply(self, blob: bytes) -> None:
         """Apply what `changes` returned; marks nothing changed."""
         decoded = self._decode(blob)
-        for key in decoded.gone:
-            row = self._index.get(key)
-            if row is not None:
-                self._drop(row)
+        gone = self.find(decoded.gone)
+        self._drop(np.unique(gone[gone >= 0]))
         self._fill(decoded)
 
     def _in_page(self, page: int, pages: int) -> NDArray[np.bool_]:
@@ -175,14 +248,16 @@ class Table:
 
     def _upsert(self, keys: Sequence[str]) -> Rows:
         rows = self.find(keys)
-        if (rows < 0).any():
-            for place in np.flatnonzero(rows < 0).tolist():
+        missing = rows < 0
+        if missing.any():
+            for place in np.flatnonzero(missing).tolist():
                 if keys[place] not in self._index:
                     self._new(keys[place])
             rows = self.find(keys)
         return rows
 
     def _new(self, key: str) -> None:
+        self.generation += 1
         if self._free:
             row = self._free.pop()
         else:
@@ -192,13 +267,15 @@ class Table:
             self._used += 1
         self._index[key] = row
         self._keys[row] = key
-        self._hash[row] = crc32(key.encode())
+        decisive = key if self._page_key is None else self._page_key(key)
+        self._hash[row] = crc32(decisive.encode())
         self._live[row] = True
 
     def _grow(self) -> None:
-        more = self._capacity
+        more = max(self._capacity // 4, _FIRST_CAPACITY)
         for column, values in self._numbers.items():
-            self._numbers[column] = np.concatenate([values, np.zeros_like(values)])
+            empty = np.zeros((more, *values.shape[1:]), values.dtype)
+            self._numbers[column] = np.concatenate([values, empty])
         for column in self._texts:
             self._texts[column] += [None] * more
         self._keys += [None] * more
@@ -207,26 +284,57 @@ class Table:
         self._changed = np.concatenate([self._changed, np.zeros(more, np.bool_)])
         self._capacity += more
 
-    def _drop(self, row: int) -> None:
-        del self._index[self.key(row)]
-        self._keys[row] = None
-        self._live[row] = self._changed[row] = False
-        for values in self._numbers.values():
-            values[row] = 0
-        for texts in self._texts.values():
-            texts[row] = None
-        self._free.append(row)
+    def _renumber(self, rows: Rows) -> None:
+        """Give the row `rows[i]` the number i; `rows` are all there are."""
+        count, listed = len(rows), rows.tolist()
+        if count == self._used and (rows == np.arange(count)).all():
+            return
+        empty = [None] * (self._capacity - count)
+        for name, values in self._numbers.items():
+            self._numbers[name] = _moved(values, rows)
+        for name, texts in self._texts.items():
+            self._texts[name] = [texts[row] for row in listed] + empty
+        self._keys = [self._keys[row] for row in listed] + empty
+        self._index = {self.key(row): row for row in range(count)}
+        self._hash, self._live = _moved(self._hash, rows), _moved(self._live, rows)
+        self._changed = _moved(self._changed, rows)
+        self._free, self._used = [], count
 
-    def _encode(self, rows: Rows, gone: Iterable[str]) -> bytes:
-        keys = [self.key(row) for row in rows.tolist()]
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        rows = rows[order]
+    def _drop(self, rows: Rows) -> None:
+        if not rows.size:
+            return
+        self.generation += 1
+        listed = rows.tolist()
+        for row in listed:
+            del self._index[self.key(row)]
+            self._keys[row] = None
+        self._live[rows] = self._changed[rows] = False
+        for values in self._numbers.values():
+            values[rows] = 0
+        for texts in self._texts.values():
+            for row in listed:
+                texts[row] = None
+        self._free += listed
+
+    def _encode(self, rows: Rows, gone: Sequence[str]) -> bytes:
+        if len(rows) == 0 and not gone:
+            # Most tables change with few chunks: what nothing looks like is made once.
+            if self._nothing is None:
+                self._nothing = self._encoded(rows, gone)
+            return self._nothing
+        return self._encoded(rows, gone)
+
+    def _encoded(self, rows: Rows, gone: Sequence[str]) -> bytes:
+        keys = self.keys(rows)
+        if self._sorted_at != self.generation:
+            order = sorted(range(len(keys)), key=keys.__getitem__)
+            keys, rows = [keys[place] for place in order], rows[order]
         listed = rows.tolist()
         return msgspec.msgpack.encode(
             TableBlob(
                 FORMAT,
                 self.name,
-                [keys[place] for place in order],
+                keys,
                 {name: _little(values[rows]).tobytes() for name, values in self._numbers.items()},
                 {name: [texts[row] for row in listed] for name, texts in self._texts.items()},
                 sorted(gone),
@@ -260,6 +368,23 @@ class Table:
             for row, text in zip(rows.tolist(), texts, strict=True):
                 column[row] = text
         self._changed[rows] = False
+
+
+def fold(column: NDArray[Any], rows: Rows | slice, keep: float, values: Floats | float) -> None:
+    """Let a column forget and add values, in place where `rows` allow it."""
+    if isinstance(rows, slice):
+        cells = column[rows]
+        cells *= keep
+        cells += values
+    else:
+        column[rows] = keep * column[rows] + values
+
+
+def _moved(values: NDArray[Any], rows: Rows) -> NDArray[Any]:
+    """Return as many rows as there were, the chosen ones first and the others empty."""
+    moved = np.zeros_like(values)
+    moved[: len(rows)] = values[rows]
+    return moved
 
 
 def _little(values: NDArray[Any]) -> NDArray[Any]:

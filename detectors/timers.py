@@ -16,6 +16,8 @@ from detectors.usual import Usual
 
 DAY_SECONDS: Final = 86_400
 _SAID: Final = np.uint8(Flag.CUSTOMS_SAID)
+_DONE: Final = np.uint8(Flag.CUSTOMS_SAID | Flag.ENDED)
+"""No customs episode is waited for: it was said, or the parcel's life has ended."""
 
 
 class Timers:
@@ -148,10 +150,10 @@ class Timers:
 
     def _customs_due(self, block: Block) -> Minutes:
         """Return when customs is overdue, NEVER where it is not or was said already."""
-        since = block["customs_since"]
+        since = block["since"]
         if not np.count_nonzero(since):
             return np.full(len(block), NEVER, np.int64)
-        waiting = (since != 0) & (block["flags"] & _SAID == 0)
+        waiting = (since != 0) & (block["flags"] & _DONE == 0)
         due = up_to_minute(since + self._customs_days * DAY_SECONDS).astype(np.int64)
         return np.where(waiting, due, NEVER)
 
@@ -162,7 +164,7 @@ class Timers:
         decision = customs_overdue(
             self._parcels.facts(row),
             epoch=int(record["epoch"]),
-            since=float(record["customs_since"]),
+            since=float(record["since"]),
             due=float(due * GRID_SECONDS),
             days=self._customs_days,
             config=self._config_version,

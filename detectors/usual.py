@@ -5,7 +5,7 @@ the table of parcels, so that asking for a block of parcels is a look-up. Models
 an epoch, and so is what was asked once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,12 +15,15 @@ from detectors.histograms import Q95
 from detectors.parcel_table import Block, ParcelTable
 from detectors.scan_columns import MILESTONES, Index, Mask, Seconds
 from detectors.signoff import AttemptShares
-from detectors.sketch_state import once
+from detectors.sketch_pending import once
 from detectors.sketches import Sketches
+from detectors.tallies import Tally, most_seen
 
 _STAGES: Final = 2 * (len(MILESTONES) + 1)
 """Stages of a lane: a milestone, outside or in the destination region."""
 _UNASKED: Final = -2.0
+_CARRIERS: Final = 10_000
+"""Carriers whose reporting lags and attempts are known."""
 
 
 class Usual:
@@ -37,6 +40,7 @@ class Usual:
         max_segments: int,
         least_wait_seconds: float,
         soonest_probability: float,
+        shared: bool = False,
     ) -> None:
         self._parcels = parcels
         self._wait_of: Seconds
@@ -52,41 +56,56 @@ class Usual:
             half_life_days=half_life_days,
             min_observations=min_observations,
             max_segments=max_segments,
+            shared=shared,
         )
         self.last_leg = DwellModel(
             half_life_days=half_life_days,
             min_observations=4 * min_observations,
             max_segments=max_segments,
             name="last_legs",
+            shared=shared,
         )
-        self.lag = Sketches("lags", half_life_days=half_life_days, max_rows=10_000, levels=1)
+        self.lag = Sketches(
+            "lags", half_life_days=half_life_days, max_rows=_CARRIERS, levels=1, shared=shared
+        )
         self.attempts = AttemptShares(
-            half_life_days=half_life_days, min_observations=4 * min_observations
+            half_life_days=half_life_days,
+            min_observations=4 * min_observations,
+            max_carriers=_CARRIERS,
+            shared=shared,
         )
         self.forget_codes()
 
     def sketches(self) -> tuple[Sketches, ...]:
-        """Return the histograms: with the table of attempts, what the state consists of."""
-        return self.dwell.sketches, self.last_leg.sketches, self.lag
+        """Return the histograms, which the state consists of."""
+        return self.dwell.sketches, self.last_leg.sketches, self.lag, self.attempts.sketches
 
     def forget_codes(self) -> None:
         """Forget what is derived: after loading, or when there are too many codes."""
         self.dwell.forget_codes()
         self.last_leg.forget_codes()
         self.lag.forget_codes()
-        self.attempts.forget_derived()
+        self.attempts.sketches.forget_codes()
         self._segment_of = np.full(64 * _STAGES, -1, np.int64)
         self._leg_of = np.full(64, -1, np.int64)
         self._lag_of = np.full(64, -1, np.int64)
+        self._attempts_of = np.full(64, -1, np.int64)
         self._forget_answers()
 
     def fold(self, day: float) -> None:
         """Let what was learned since the last fold count from now on; `day` on the clock."""
-        self.dwell.fold(day)
-        self.last_leg.fold(day)
-        self.lag.fold(day)
-        self.attempts.fold(day)
+        for sketches in self.sketches():
+            sketches.fold(day)
         self._forget_answers()
+
+    def take(self) -> list[Tally]:
+        """Take out what was counted since the last call, for each model."""
+        return [most_seen(each.take(), self.max_segments) for each in self.sketches()]
+
+    def add(self, tallies: Sequence[Tally]) -> None:
+        """Add what all partitions have counted to what is folded next."""
+        for sketches, tally in zip(self.sketches(), tallies, strict=False):
+            sketches.add(tally)
 
     def crowded(self) -> bool:
         """Tell whether so many segments have been seen that their codes should be made anew."""
@@ -145,16 +164,17 @@ class Usual:
         """Tell of each carrier whether nearly all its deliveries were out for delivery before."""
         usual = np.zeros(len(self._parcels.carriers) + 1, np.bool_)
         for number in once(carrier).tolist():
-            share, _ = self.attempts.share(self._parcels.carriers[number] or "")
+            share, _ = self.attempted(number)
             usual[number] = share is not None and share >= least_share
         return usual[carrier]
 
+    def attempted(self, carrier: int) -> tuple[float | None, int]:
+        """Return the share of a carrier's deliveries attempted before, and of how many."""
+        return self.attempts.share(int(self._attempts_codes(np.array([carrier]))[0]))
+
     def learn_attempts(self, carrier: Index, attempted: Mask) -> None:
         """Count deliveries, shape (n,), and which were attempted before."""
-        numbers, which = np.unique(carrier, return_inverse=True)
-        names = [self._parcels.carriers[number] or "" for number in numbers.tolist()]
-        seen = np.bincount(which, minlength=len(names))
-        self.attempts.learn_many(names, np.bincount(which[attempted], minlength=len(names)), seen)
+        self.attempts.learn_many(self._attempts_codes(carrier), attempted)
 
     def _forget_answers(self) -> None:
         self._wait_of = np.full(len(self._segment_of), _UNASKED)
@@ -191,6 +211,13 @@ class Usual:
         carriers = self._parcels.carriers
         self._lag_of = _stretched(self._lag_of, len(carriers) + 1)
         return _looked_up(self._lag_of, carrier, lambda n: self.lag.code(carriers[n] or ""))
+
+    def _attempts_codes(self, carrier: Index) -> Index:
+        carriers = self._parcels.carriers
+        self._attempts_of = _stretched(self._attempts_of, len(carriers) + 1)
+        return _looked_up(
+            self._attempts_of, carrier, lambda n: self.attempts.code(carriers[n] or "")
+        )
 
     def _lags(self, carrier: Index) -> Seconds:
         """Return how late each carrier reports, seconds; 0 while unknown."""

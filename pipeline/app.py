@@ -25,9 +25,11 @@ def new_app(settings: Settings) -> transport.App:
         topic_allow_declare=False,
         topic_partitions=kafka.partitions,
         topic_replication_factor=kafka.replication,
+        consumer_group_instance_id=kafka.instance,
         broker_max_poll_records=kafka.max_poll_records,
         broker_session_timeout=session,
-        broker_heartbeat_interval=min(3.0, session / 4),
+        # Its answer is how the others learn of a rebalance, for which all must wait.
+        broker_heartbeat_interval=min(1.0, session / 4),
         broker_request_timeout=max(kafka.request_timeout_seconds, session + 5),
         broker_rebalance_timeout=max(60.0, kafka.transaction_timeout_seconds),
         broker_max_poll_interval=max(300.0, 3 * kafka.transaction_timeout_seconds),

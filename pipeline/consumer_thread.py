@@ -5,7 +5,7 @@ owner of the state asks the broker goes through here: `place`, `bounds`, `commit
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -16,6 +16,10 @@ from faust.types import TP
 from pipeline.column_fetcher import fetch_columns
 
 Offsets = Mapping[TP, int]
+FETCH_WAIT_MS: Final = 50
+"""How long a broker holds a request that finds nothing. aiokafka has one request a broker on its
+way: one that was sent while busy partitions had records left asks for quiet ones only, and for so
+long the busy ones cannot be fetched."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -26,6 +30,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[RangePartitionAssignor],
             enable_auto_commit=False,
@@ -33,7 +38,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=_ms(conf.broker_max_poll_interval),
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
-            fetch_max_wait_ms=250,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             request_timeout_ms=_ms(conf.broker_request_timeout),
             check_crcs=conf.broker_check_crcs,
             session_timeout_ms=_ms(conf.broker_session_timeout),

@@ -2,25 +2,28 @@
 
 Fences whoever had the partitions, absorbs what is left in their inputs as a worker would (the same
 `Owned`, the same transactions, so a kill at any moment loses and doubles nothing), lets every
-clock of an input come to the largest of them, and lets flow hear all counts. No clock but the
+clock of an input come to the largest of them, and lets everybody hear all lessons and counts. No
+clock but the
 data's is asked: a deadline between the last record here and the first one in the new topics
 falls due there.
 """
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from confluent_kafka import Message
 
 from configs.load import Config
+from pipeline.health import Progress
 from pipeline.ledger_log import committed_offset
 from pipeline.log_reader import log_bounds, read_messages
 from pipeline.ownership import CLOCKED, Owned
 from pipeline.positions import where_to_start
 from pipeline.record_columns import RawRecord, RecordColumns
 from pipeline.settings import OnGap, Settings
-from pipeline.task import ABSORBED, Input
+from pipeline.task import ABSORBED, Input, Outcome
 
 Told = Callable[[int, int], None]
 """Told how much is done, of how much."""
@@ -42,7 +45,7 @@ class Draining:
         self._chunk = settings.kafka.max_poll_records
         self._on_gap: OnGap = settings.on_gap
         self._owned = [
-            Owned(settings, config, partition, sealed=True)
+            Owned(settings, config, partition, Progress(), sealed=True)
             for partition in range(settings.kafka.partitions)
         ]
         self.ends: dict[tuple[Input, int], int] = {}
@@ -57,17 +60,60 @@ class Draining:
 
     async def drain(self, told: Told) -> int:
         """Absorb what is left and bring all clocks together; return how many records that were."""
-        records = 0
-        for number, owned in enumerate(self._owned):
-            for source in CLOCKED:
-                records += await self._absorb(owned, source)
-            told(number + 1, 2 * len(self._owned))
-        for source in CLOCKED:
-            self._meet(source)
-        for number, owned in enumerate(self._owned):
+        scans = [asyncio.create_task(self._absorb(each, Input.TRACKING)) for each in self._owned]
+        try:
+            records = await self._exchange(scans, told)
+            records += sum([await scan for scan in scans])
+        finally:
+            for scan in scans:
+                scan.cancel()
+        await self._advance(Input.COMPLAINTS, self._latest(Input.COMPLAINTS))
+        for owned in self._owned:
             await self._absorb(owned, Input.COUNTS)
-            told(len(self._owned) + number + 1, 2 * len(self._owned))
         return records
+
+    async def _exchange(self, scans: list[asyncio.Task[int]], told: Told) -> int:
+        """Let lessons go round until no scan waits for any and all clocks have met.
+
+        A partition whose scans have all been absorbed goes on with the time, or the others would
+        wait for what it has counted.
+        """
+        records, moved = 0, True
+        while moved or self._apart(scans):
+            await asyncio.sleep(0)  # lets scans go on
+            for scan in scans:
+                if scan.done():
+                    scan.result()
+            for owned in self._owned:
+                records += await self._absorb(owned, Input.COMPLAINTS)
+            latest = self._latest(Input.TRACKING)
+            over = [o for o, scan in zip(self._owned, scans, strict=True) if scan.done()]
+            await self._advance(Input.TRACKING, latest, over)
+            moved = any([await self._absorb(owned, Input.LESSONS) for owned in self._owned])
+            told(sum(scan.done() for scan in scans), len(scans))
+        return records
+
+    def _apart(self, scans: list[asyncio.Task[int]]) -> bool:
+        """Tell whether scans are left or clocks have not met."""
+        clocks = {owned.task.clock(Input.TRACKING) for owned in self._owned}
+        return len(clocks) > 1 or not all(scan.done() for scan in scans)
+
+    def _latest(self, source: Input) -> float:
+        """Return the largest clock of an input, scans that wait included."""
+        clocks = [owned.task.clock(source) for owned in self._owned]
+        if source is Input.TRACKING:
+            clocks += [owned.task.latest_ahead for owned in self._owned]
+        return max(clocks)
+
+    async def _advance(self, source: Input, now: float, of: Sequence[Owned] | None = None) -> None:
+        """Let clocks come to a time as far as they may, and write down what fell due."""
+        topics = {each: self._kafka.topic(each) for each in Input}
+        for owned in self._owned if of is None else of:
+            async with owned.lock:
+                before = owned.task.clock(source)
+                outcome = owned.task.advance(source, now) if before < now else Outcome()
+                if outcome or owned.task.clock(source) != before:
+                    await asyncio.to_thread(owned.log.commit, owned.task, outcome, topics)
 
     def dump(self) -> list[list[bytes]]:
         """Return each partition's state, core by core."""
@@ -116,15 +162,6 @@ class Draining:
             records += len(chunk)
         self.ends[source, owned.partition] = ended[0].offset() or 0
         return records
-
-    def _meet(self, source: Input) -> None:
-        """Let every clock of an input come to the largest, and write down what fell due."""
-        latest = max(owned.task.clock(source) for owned in self._owned)
-        topics = {each: self._kafka.topic(each) for each in Input}
-        for owned in self._owned:
-            if owned.task.clock(source) < latest:
-                outcome = owned.task.advance(source, latest)
-                owned.log.commit(owned.task, outcome, topics)
 
 
 def _chunks(

@@ -28,6 +28,8 @@ class Progress:
     assigned: set[int] | None = None
     """None before the first assignment."""
     recovered: set[int] = field(default_factory=set)
+    held: set[tuple[str, int]] = field(default_factory=set)
+    """Inputs and partitions that wait for others, as they must: to start again would not help."""
     _waiting: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def assign(self, partitions: set[int]) -> None:
@@ -35,6 +37,7 @@ class Progress:
         self.assigned = set(partitions)
         self.recovered.clear()
         self._waiting.clear()
+        self.held.clear()
 
     def recover(self, partition: int) -> None:
         """Note that a partition has its state."""
@@ -52,12 +55,22 @@ class Progress:
         else:
             self._waiting.pop((source, partition), None)
 
+    def hold(self, source: str, partition: int) -> None:
+        """Note that a partition waits for others."""
+        self.held.add((source, partition))
+
+    def free(self, source: str, partition: int, at: float) -> None:
+        """Note that a partition need not wait any more."""
+        self.held.discard((source, partition))
+        if (source, partition) in self._waiting:
+            self._waiting[source, partition] = at
+
     def stuck(self, at: float) -> list[str]:
         """Return the inputs that have records to read and have not moved for too long."""
         return [
             f"{source}/{partition} has not moved for {at - since:.0f} s"
             for (source, partition), since in sorted(self._waiting.items())
-            if at - since > self.stuck_seconds
+            if (source, partition) not in self.held and at - since > self.stuck_seconds
         ]
 
     def unready(self) -> list[str]:

@@ -86,6 +86,12 @@ CLOCK_TIMESTAMP_SECONDS: Final = Gauge(
     ["partition", "input"],
     registry=REGISTRY,
 )
+HELD: Final = Gauge(
+    "forewarn_held",
+    "1 while a partition's scans wait for the lessons of other partitions.",
+    ["partition"],
+    registry=REGISTRY,
+)
 INPUT_LAG_RECORDS: Final = Gauge(
     "forewarn_input_lag_records",
     "Records between the state and the end of the log.",
@@ -99,6 +105,7 @@ _OF_PARTITIONS: Final = (
     STATE_PAGE_COUNT,
     STATE_USED_RATIO,
     CLOCK_TIMESTAMP_SECONDS,
+    HELD,
     INPUT_LAG_RECORDS,
     RECOVERY_SHARE,
     RECOVERY_READ_BYTES,

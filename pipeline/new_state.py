@@ -6,7 +6,14 @@ from typing import Final
 
 from configs.load import Config
 from detectors.dealing import Homes
-from detectors.moving import moved_complaints, moved_flow, moved_parcels, placed, strays
+from detectors.moving import (
+    moved_complaints,
+    moved_flow,
+    moved_parcels,
+    moved_teachers,
+    placed,
+    strays,
+)
 from pipeline.draining import Told
 from pipeline.failures import Failure
 from pipeline.partition import partitions_of
@@ -26,19 +33,14 @@ def dealt(old: States, count: int, config: Config) -> Iterator[tuple[bytes, ...]
 
     All clocks of an input must have met, and flow must have heard all counts.
     """
-    parcels, complaints, flow = zip(*old, strict=True)
+    parcels, complaints, flow, teachers = zip(*old, strict=True)
     homes = _homes(count)
-    models = config.parcels
+    length = config.parcels.epoch_seconds
     yield from zip(
-        moved_parcels(
-            parcels,
-            homes,
-            count,
-            half_life_days=models.half_life_days,
-            max_segments=models.max_segments,
-        ),
+        moved_parcels(parcels, homes, count, epoch_seconds=length),
         moved_complaints(complaints, homes, count),
         moved_flow(flow, homes, sources_of(count), count),
+        moved_teachers(teachers, parcels[0], count, epoch_seconds=length),
         strict=True,
     )
 
@@ -64,14 +66,14 @@ def write_state(old: States, new: Kafka, config: Config, told: Told) -> list[int
 
 def places(old: States, count: int) -> tuple[list[int], list[int]]:
     """Return how many parcels, and customers, each of `count` partitions holds."""
-    pairs = [(parcels, complaints) for parcels, complaints, _ in old]
+    pairs = [(parcels, complaints) for parcels, complaints, *_ in old]
     parcels, customers = placed(pairs, _homes(count), count).tolist()
     return parcels, customers
 
 
 def refuse_strays(old: States) -> None:
     """Refuse when keys lie elsewhere than producers with Java's partitioner put them."""
-    parcels, complaints, _ = zip(*old, strict=True)
+    parcels, complaints, *_ = zip(*old, strict=True)
     found = strays(parcels, complaints, _homes(len(old)))
     if found:
         raise Failure(

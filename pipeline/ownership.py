@@ -4,10 +4,14 @@ Chunks of a task, whichever input they come from, are processed one at a time. J
 event loop; writing runs in a thread, while another partition judges. A failure leaves the task
 unusable, and the process ends: the state on the broker is whole and its next owner goes on from
 there.
+
+Scans of an epoch for which the lessons of other partitions are missing wait outside the lock, so
+that the lessons can come. They are in no hurry to be kept: what was not absorbed stays in the log.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from time import monotonic, time
 from typing import Final
 
@@ -18,6 +22,7 @@ from configs.load import Config
 from pipeline import metrics
 from pipeline.capacity import Capacity, limits
 from pipeline.clock import Gossip, IdleClock, Notice, Tick
+from pipeline.health import Progress
 from pipeline.record_columns import RawRecord, RecordColumns
 from pipeline.records import DeadLetter
 from pipeline.settings import Clock, Settings
@@ -46,12 +51,20 @@ class Owned:
         What the cores are built from.
     partition
         Which one.
+    progress
+        Is told while scans wait for others.
     sealed
         Whether it may be sealed (`StateLog`).
     """
 
     def __init__(
-        self, settings: Settings, config: Config, partition: int, *, sealed: bool = False
+        self,
+        settings: Settings,
+        config: Config,
+        partition: int,
+        progress: Progress,
+        *,
+        sealed: bool = False,
     ) -> None:
         self.partition = partition
         self.lock = asyncio.Lock()
@@ -64,6 +77,10 @@ class Owned:
         self._clock = IdleClock(settings.clock, settings.idle_seconds)
         self._gossip = Gossip(settings.clock)
         self._capacity = Capacity(partition, limits(config))
+        self._progress = progress
+        self._news = asyncio.Event()
+        """Something came that scans may have waited for."""
+        self._let_go = False
         self._failed: BaseException | None = None
 
     def open(self) -> None:
@@ -71,15 +88,39 @@ class Owned:
         with metrics.RECOVERY_SECONDS.time():
             self.log.open(self.task)
 
-    async def chunk(self, source: Input, records: RecordColumns) -> None:
-        """Absorb what was fetched and commit what follows from it."""
-        async with self._usable():
-            if source is Input.NOTICES:
+    async def chunk(self, source: Input, records: RecordColumns) -> bool:
+        """Absorb what was fetched and commit what follows from it.
+
+        Returns False when it was let go before all of it was absorbed.
+        """
+        if source is Input.NOTICES:
+            async with self._usable():
                 self._hear(records)
-                return
-            for part in parts(records):
-                await self._absorb(source, part)
-                self._measure(source, len(part))
+            return True
+        for part in parts(records):
+            left = part
+            while len(left):
+                async with self._usable():
+                    self._news.clear()
+                    if self._let_go:
+                        return False
+                    before, left = len(left), await self._absorb(source, left)
+                    self._measure(source, before - len(left))
+                if len(left):
+                    async with self._held(source):
+                        await self._news.wait()
+        if source is Input.LESSONS:
+            self._news.set()
+        return True
+
+    def let_go(self) -> None:
+        """End the wait of scans for others: the partition is revoked, or the worker stops."""
+        self._let_go = True
+        self._news.set()
+
+    def go_on(self) -> None:
+        """The partition was revoked and has come back without having been elsewhere."""
+        self._let_go = False
 
     async def tick(self, source: Input, tick: Tick) -> None:
         """Bring time to a quiet input and the news of flow to the other partitions."""
@@ -93,7 +134,19 @@ class Owned:
 
     def close(self) -> None:
         """Let go of the partition."""
+        self.let_go()
         self.log.close()
+
+    @asynccontextmanager
+    async def _held(self, source: Input) -> AsyncIterator[None]:
+        """Tell of it while scans wait."""
+        self._progress.hold(source, self.partition)
+        metrics.HELD.labels(str(self.partition)).set(1)
+        try:
+            yield
+        finally:
+            self._progress.free(source, self.partition, monotonic())
+            metrics.HELD.labels(str(self.partition)).set(0)
 
     def _usable(self) -> "_Exclusive":
         return _Exclusive(self)
@@ -109,18 +162,22 @@ class Owned:
             self._clock.hear(clock, at)
             self._gossip.hear(clock)
 
-    async def _absorb(self, source: Input, records: RecordColumns) -> None:
+    async def _absorb(self, source: Input, records: RecordColumns) -> RecordColumns:
+        """Absorb what may be, commit it, and return what is left."""
         before = self.task.offsets[source]
         try:
             with metrics.CHUNK_SECONDS.labels(source).time():
                 outcome = self.task.absorb(source, records)
         except Exception as error:  # noqa: BLE001  # whatever a record does to a core is isolated
             await self._isolate(source, records, error)
-            return
-        await self._commit(outcome, moved=self.task.offsets[source] != before)
+        else:
+            await self._commit(outcome, moved=self.task.offsets[source] != before)
+        return self.task.left(source, records)
 
     async def _isolate(self, source: Input, records: RecordColumns, error: Exception) -> None:
         """Find the records that break a core by halving, and set them aside as dead letters.
+
+        Ends early where scans have to wait.
 
         Where a chunk is cut does not show in state or decisions, so halves are as good as the
         whole. Each attempt starts from the committed state.
@@ -149,6 +206,8 @@ class Owned:
                 await self._reload()
                 outcome = self._set_aside(source, half[0], failure)
             await self._commit(outcome, moved=self.task.offsets[source] != before)
+            if len(self.task.left(source, half)):
+                return  # the rest has to wait for lessons, and is looked at again then
 
     def _set_aside(self, source: Input, record: RawRecord, failure: Exception) -> Outcome:
         self.task.offsets[source] = record.offset
@@ -194,6 +253,7 @@ class _Exclusive:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self._owned._failed = error  # noqa: SLF001
+            self._owned._news.set()  # noqa: SLF001
         self._owned.lock.release()
 
 

@@ -1,9 +1,10 @@
 """Drives the tasks of all partitions from files: the worker's judgement without Kafka.
 
 Each line goes to the partition its key has on Kafka; a task gets its records in the order of the
-log, in chunks, and counts go from task to task. At the end every source's clock moves to the
-largest arrival seen, as idle partitions' clocks do in the worker (`clock: data`), so that what
-is due by then is decided.
+log, in chunks, and counts and lessons go from task to task. Scans that have to wait for lessons
+stay until others have come as far. At the end every source's clock moves to the largest arrival
+seen, as idle partitions' clocks do in the worker (`clock: data`), so that what is due by then is
+decided.
 """
 
 from collections import Counter
@@ -15,15 +16,16 @@ from typing import Final
 import msgspec
 
 from configs.load import Config
-from detectors.base import Counts
 from detectors.decisions import Decision
 from pipeline.partition import partition_of
+from pipeline.record_columns import RecordColumns
 from pipeline.recordings import Line, by_arrival, read_blocks
 from pipeline.records import DeadLetter, RawRecord
 from pipeline.task import Input, Outcome, Task
 
 CHUNK: Final = 4000
 """Records of one partition judged at once; the decisions do not depend on it."""
+_EVENTS: Final = (Input.TRACKING, Input.COMPLAINTS)
 
 
 @dataclass(slots=True)
@@ -62,9 +64,12 @@ class Replay:
         self._tasks = [Task(p, partitions, config) for p in range(partitions)]
         self._chunk = chunk
         self._encode_counts = msgspec.json.Encoder().encode
+        self._encode_lesson = msgspec.msgpack.Encoder().encode
         self._waiting: dict[Input, list[list[RawRecord]]] = {
             source: [[] for _ in self._tasks] for source in self._tasks[0].offsets
         }
+        self._held: dict[tuple[Input, int], RecordColumns] = {}
+        """Chunks of which a part has to wait for lessons."""
         self._offsets = {source: [0] * partitions for source in self._waiting}
         self._partition_of: dict[Input, dict[bytes | None, int]] = {
             source: {None: 0} for source in self._waiting
@@ -90,56 +95,92 @@ class Replay:
     def finish(self) -> Replayed:
         """Judge what is left, let time come to the largest arrival, and return everything."""
         self._judge()
-        clocks = [
-            task.clock(source)
-            for task in self._tasks
-            for source in (Input.TRACKING, Input.COMPLAINTS)
-        ]
         result = self._result
-        if max(clocks) > 0:
-            result.through = max(clocks)
+        while (now := self._latest()) > result.through or self._anything_waits():
+            result.through = max(now, result.through)
             self._advance(result.through)
+            self._judge()
         for place in range(len(self._tasks)):
             self._absorb(Input.COUNTS, place)
         result.parcels = len(self._partition_of[Input.TRACKING]) - 1
         result.decisions.sort(key=lambda each: (each.decided_at, each.decision_id))
         return result
 
+    def _latest(self) -> float:
+        """Return the largest arrival known: of events judged and of scans that wait."""
+        clocks = [task.clock(source) for task in self._tasks for source in _EVENTS]
+        return max(*clocks, *(task.latest for task in self._tasks), 0.0)
+
+    def _anything_waits(self) -> bool:
+        through = self._result.through
+        behind = through > 0 and any(task.clock(Input.TRACKING) < through for task in self._tasks)
+        return behind or any(
+            self._waits(source, place)
+            for source in (Input.TRACKING, Input.LESSONS)
+            for place in range(len(self._tasks))
+        )
+
+    def _waits(self, source: Input, place: int) -> bool:
+        return bool(self._waiting[source][place]) or (source, place) in self._held
+
     def _judge(self) -> None:
-        """Judge all that waits, of both inputs, so that neither source falls far behind."""
+        """Judge all that waits and may be judged, of all inputs, task by task in turns."""
         self._unjudged = 0
-        for source in (Input.TRACKING, Input.COMPLAINTS):
-            for place in range(len(self._tasks)):
-                self._absorb(source, place)
+        moved = True
+        while moved:
+            moved = False
+            for source in (Input.TRACKING, Input.COMPLAINTS, Input.LESSONS):
+                for place in range(len(self._tasks)):
+                    moved |= self._absorb(source, place)
 
     def _advance(self, now: float) -> None:
-        for source in (Input.TRACKING, Input.COMPLAINTS):
-            for task in self._tasks:
-                self._keep(task.advance(source, now))
+        """Let time come to inputs that have nothing to read."""
+        for source in _EVENTS:
+            for place, task in enumerate(self._tasks):
+                if not self._waits(source, place):
+                    self._keep(task.advance(source, now))
 
-    def _absorb(self, source: Input, place: int) -> None:
-        """Judge all that waits for one task, in chunks."""
-        records = self._waiting[source][place]
-        self._waiting[source][place] = []
-        for start in range(0, len(records), self._chunk):
-            chunk = records[start : start + self._chunk]
-            self._keep(self._tasks[place].absorb(source, chunk))
+    def _absorb(self, source: Input, place: int) -> bool:
+        """Judge what waits for one task and may be judged, in chunks; tell whether any was."""
+        task, moved = self._tasks[place], False
+        while chunk := self._next(source, place):
+            before = task.offsets[source]
+            self._keep(task.absorb(source, chunk))
+            moved |= task.offsets[source] > before
+            if task.offsets[source] < chunk.offsets[-1]:
+                self._held[source, place] = chunk
+                break
+        return moved
+
+    def _next(self, source: Input, place: int) -> RecordColumns:
+        """Return the chunk that had to wait, else the next one; empty for none."""
+        held = self._held.pop((source, place), None)
+        if held is not None:
+            return held
+        waiting = self._waiting[source][place]
+        chunk = waiting[: self._chunk]
+        del waiting[: self._chunk]
+        return RecordColumns.of(chunk)
 
     def _keep(self, outcome: Outcome) -> None:
         self._result.decisions += outcome.decisions
         self._result.dead += outcome.dead
         for target, counts in outcome.counts:
-            self._send(target, counts)
+            self._send(Input.COUNTS, target, self._encode_counts(counts))
+        for targets, lesson in outcome.lessons:
+            value = self._encode_lesson(lesson)
+            for target in targets:
+                self._send(Input.LESSONS, target, value)
         for target, records in enumerate(self._waiting[Input.COUNTS]):
             if len(records) >= self._chunk:
                 self._absorb(Input.COUNTS, target)
 
-    def _send(self, target: int, counts: Counts) -> None:
-        """Hand counts to a partition of flow, as its topic would."""
-        offsets = self._offsets[Input.COUNTS]
-        record = RawRecord(None, self._encode_counts(counts), offsets[target], 0)
+    def _send(self, source: Input, target: int, value: bytes) -> None:
+        """Hand a record to another task, as its topic would."""
+        offsets = self._offsets[source]
+        record = RawRecord(None, value, offsets[target], 0)
         offsets[target] += 1
-        self._waiting[Input.COUNTS][target].append(record)
+        self._waiting[source][target].append(record)
 
 
 def replay(

@@ -10,7 +10,6 @@ refused, and why, is decided there alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from detectors.base import Batch
 from detectors.events import MAX_VALUE_MINOR, TrackingEvent
 from detectors.scan_columns import CODE, ScanColumns, ScanContext, columns_of
 from pipeline import cloudevents
+from pipeline.instants import seconds_of
 from pipeline.limits import (
     EARLIEST_SECONDS,
     LATEST_SECONDS,
@@ -43,13 +43,15 @@ _CONTEXT: Final = (
     "order_id", "customer_id", "origin_region", "destination_region", "service_level",
     "promised_at", "declared_value_minor",
 )  # fmt: skip
+_TIMES: Final = ("occurred_at", "received_at", "promised_at")
 _NO_CONTEXT: Final = (None,) * len(_CONTEXT)
 _VERSIONS: Final = {None, 1, "1"}
 """Other versions are looked at one by one."""
 _BRACE, _MARK, _SPACE = (ord(character) for character in '{" ')
 
 Seconds = NDArray[np.float64]
-_Column = Sequence[Any]
+_Column = Any
+"""A sequence with an entry for each record; of times, seconds as an array as well."""
 
 
 @dataclass(slots=True)
@@ -98,17 +100,49 @@ def _plain(records: RecordColumns, *, history: bool) -> ScanColumns | None:
     marks = _marks(text, len(values))
     if marks is None:
         return None
-    try:
-        scans = _decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    # Each value begins with the only brace it has. As many objects as values: each value is one.
-    if len(scans) != len(values):
-        return None
-    columns = dict(zip(_FIELDS, zip(*map(astuple, scans), strict=True), strict=True))
-    if marks != _marks_of(columns, len(values)) or not _may_be(columns):
+    columns = _decoded(text, len(values))
+    if columns is None or marks != _marks_of(columns, len(values)) or not _may_be(columns):
         return None
     return _columns(columns, np.array(records.timestamps_ms, np.int64), history=history)
+
+
+def _decoded(text: bytes, count: int) -> dict[str, _Column] | None:
+    """Return the fields of scans by name, times in seconds and NaN for none.
+
+    Each value begins with the only brace it has. As many objects as values: each value is one.
+    """
+    for decode, seconds in ((_decode_texts, _of_texts), (_decode_times, _of_times)):
+        try:
+            scans = decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(scans) != count:
+            return None
+        columns = dict(zip(_FIELDS, zip(*map(astuple, scans), strict=True), strict=True))
+        times = {name: seconds(columns[name]) for name in _TIMES}
+        if all(column is not None for column in times.values()):
+            return columns | {f"{name}_seconds": column for name, column in times.items()}
+    return None
+
+
+def _of_texts(texts: _Column) -> Seconds | None:
+    missing = texts.count(None)
+    if not missing:
+        return seconds_of(texts)
+    seconds = np.full(len(texts), np.nan)
+    if missing == len(texts):
+        return seconds
+    given = [place for place, text in enumerate(texts) if text is not None]
+    found = seconds_of([texts[place] for place in given])
+    if found is None:
+        return None
+    seconds[given] = found
+    return seconds
+
+
+def _of_times(times: _Column) -> Seconds:
+    plain = [np.nan if at is None else at.timestamp() for at in times]
+    return np.array(plain, np.float64)
 
 
 def _may_be_plain(records: RecordColumns) -> bool:
@@ -153,12 +187,13 @@ def _marks_of(columns: Mapping[str, _Column], count: int) -> int:
 
     Any further key, one given twice and one of a null would bring more.
     """
-    missing = {name: column.count(None) for name, column in columns.items()}
-    fields = count * len(columns) - sum(missing.values())
+    missing = {name: columns[name].count(None) for name in _FIELDS}
+    fields = count * len(_FIELDS) - sum(missing.values())
     others = sum(count - missing[name] for name in _OTHERS)
     if missing["schema_version"] < count:
-        others += sum([type(version) is int for version in columns["schema_version"]])
-    return 4 * fields - 2 * others
+        others += [type(version) for version in columns["schema_version"]].count(int)
+    marks: int = 4 * fields - 2 * others
+    return marks
 
 
 def _may_be(columns: Mapping[str, _Column]) -> bool:
@@ -174,13 +209,13 @@ def _may_be(columns: Mapping[str, _Column]) -> bool:
 def _columns(
     columns: Mapping[str, _Column], stamps: NDArray[np.int64], *, history: bool
 ) -> ScanColumns | None:
-    count = len(stamps)
     codes = list(map(CODE.get, columns["milestone"]))
     if None in codes:
         return None
-    occurred = np.fromiter(map(_seconds, columns["occurred_at"]), np.float64, count)
-    arrivals = _arrivals(occurred, columns["received_at"], stamps, history=history)
-    context = _context(columns, count)
+    occurred: Any = columns["occurred_at_seconds"]
+    received: Any = columns["received_at_seconds"]
+    arrivals = _arrivals(occurred, received, stamps, history=history)
+    context = _context(columns, len(stamps))
     if arrivals is None or context is None:
         return None
     return ScanColumns(
@@ -196,16 +231,10 @@ def _columns(
 
 
 def _arrivals(
-    occurred: Seconds, received_at: _Column, stamps: NDArray[np.int64], *, history: bool
+    occurred: Seconds, received: Seconds, stamps: NDArray[np.int64], *, history: bool
 ) -> Seconds | None:
     """Return when anyone could know of each scan; None where some times cannot be."""
     stamped = stamps > 0
-    told = received_at.count(None) < len(received_at)
-    if told:
-        plain = [np.nan if at is None else at.timestamp() for at in received_at]
-        received = np.array(plain, np.float64)
-    else:
-        received = np.full(len(occurred), np.nan)
     by_stamp = np.isnan(received) & stamped & (not history)
     arrivals = np.where(np.isnan(received), occurred, received)
     ahead = stamped & ~by_stamp & (stamps < (arrivals - MAX_AHEAD_SECONDS) * 1000)
@@ -231,11 +260,10 @@ def _context(columns: Mapping[str, _Column], count: int) -> ScanContext | None:
         if each != _NO_CONTEXT:
             positions.append(place)
             bringing.append(each)
-    orders, customers, origins, destinations, services, promises, values = zip(
-        *bringing, strict=True
-    )
-    promised = np.array([0.0 if at is None else at.timestamp() for at in promises])
-    given = np.array([at is not None for at in promises])
+    orders, customers, origins, destinations, services, _, values = zip(*bringing, strict=True)
+    seconds: Any = columns["promised_at_seconds"]
+    promised = seconds[positions]
+    given = ~np.isnan(promised)
     possible = (promised >= EARLIEST_SECONDS) & (promised < LATEST_SECONDS)
     if not (possible | ~given).all():
         return None
@@ -246,7 +274,7 @@ def _context(columns: Mapping[str, _Column], count: int) -> ScanContext | None:
         origins=origins,
         destinations=destinations,
         service_levels=services,
-        promised=promised,
+        promised=np.where(given, promised, 0.0),
         values=np.array([0 if value is None else value + 1 for value in values], np.int64),
     )
 
@@ -303,17 +331,20 @@ _NOTHING: Final = ScanContext(
     values=_NO_POSITIONS,
 )
 _first: Final[Any] = itemgetter(0)
-_seconds: Final = datetime.timestamp
 
 
-def _unchecked() -> type[msgspec.Struct]:
-    """Return `TrackingEvent` without its checks, the milestone as text."""
+def _unchecked(*texts: str) -> Any:
+    """Return a decoder of arrays of scans without their checks, some fields as mere texts."""
     fields: list[Any] = []
     for field in msgspec.structs.fields(TrackingEvent):
-        kind = str if field.name == "milestone" else field.type
-        default = () if field.default is msgspec.NODEFAULT else (field.default,)
-        fields.append((field.name, kind, *default))
-    return msgspec.defstruct("Scan", fields, frozen=True, kw_only=True, gc=False)
+        required = field.default is msgspec.NODEFAULT
+        text: Any = str if required else str | None
+        kind = text if field.name in texts else field.type
+        fields.append((field.name, kind) if required else (field.name, kind, field.default))
+    scan = msgspec.defstruct("Scan", fields, frozen=True, kw_only=True, gc=False)
+    return msgspec.json.Decoder(list[scan]).decode  # type: ignore[valid-type]
 
 
-_decode: Final = msgspec.json.Decoder(list[_unchecked()]).decode  # type: ignore[misc]
+_decode_texts: Final = _unchecked("milestone", *_TIMES)
+_decode_times: Final = _unchecked("milestone")
+"""For times of mixed forms."""

@@ -110,6 +110,10 @@ class Kafka(_Section):
     group: str = Field(default="forewarn", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     """Consumer group of the workers and first part of their transactional ids. Every worker that
     shares the work has the same."""
+    instance: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    """Name of this worker among those of the group, the same after a restart (a pod's name). With
+    it a worker that is back within the session timeout gets its partitions again and the others do
+    not notice; without it, each stop and start is a rebalance."""
     partitions: int = Field(default=4, ge=1, le=1024)
     """Partitions of every input topic: the most workers that can share the work. It is never
     changed in place, because a parcel's state lies where its key falls: `forewarn repartition`

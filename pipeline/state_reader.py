@@ -51,7 +51,8 @@ def read_latest(kafka: Kafka, partition: int, recovery: Recovery) -> dict[bytes,
 def _to_end(consumer: Consumer, name: str) -> Iterator[Message]:
     heard = time.monotonic()
     while True:
-        messages = consumer.consume(_BATCH, 1.0)
+        first = consumer.poll(1.0)  # `consume` would wait for a full batch, or all of its time
+        messages = [] if first is None else [first, *consumer.consume(_BATCH, 0)]
         if messages:
             heard = time.monotonic()
         elif time.monotonic() - heard > SILENT_SECONDS:

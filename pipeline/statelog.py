@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import KafkaException, Producer
 
-from detectors.base import Counts
+from detectors.base import Counts, Lesson
 from pipeline import metrics
 from pipeline.broker_errors import FENCED, UNREACHABLE, cause_of
 from pipeline.clock import Notice
@@ -163,6 +163,7 @@ class StateLog:
             key = decision.subject.encode()
             self._produce(producer, decisions, self.partition, key, _json(decision))
         self._produce_counts(producer, outcome.counts)
+        self._produce_lessons(producer, outcome.lessons)
         letters = self._kafka.topic("dead-letters")
         for source, letter in outcome.dead:
             headers = list(headers_of(letter, sources[source], self.partition))
@@ -173,6 +174,13 @@ class StateLog:
         topic = self._kafka.topic("counts")
         for partition, record in counts:
             self._produce(producer, topic, partition, record.source.encode(), _json(record))
+
+    def _produce_lessons(self, producer: Producer, lessons: Iterable[tuple[range, Lesson]]) -> None:
+        topic = self._kafka.topic("lessons")
+        for partitions, lesson in lessons:
+            key, value = lesson.source.encode(), msgspec.msgpack.encode(lesson)
+            for partition in partitions:
+                self._produce(producer, topic, partition, key, value)
 
     def _produce_notice(self, producer: Producer, notice: Notice) -> None:
         topic, value = self._kafka.topic("notices"), _json(notice)

@@ -1,10 +1,10 @@
 """Every topic Forewarn has: what it must be, creating it, checking it.
 
-Partition p of the inputs, of `counts`, `notices`, `state` and `decisions` is one task, so they all
-have the same number of partitions; it is never changed here, because a parcel's state lies where
-its key falls. `create` makes what is missing and changes nothing that exists; `check` says what is
-wrong and with which command it is mended. A broker that does not report its settings (the
-embedded one) is checked for partitions only.
+Partition p of the inputs, of `counts`, `lessons`, `notices`, `state` and `decisions` is one task,
+so they all have the same number of partitions; it is never changed here, because a parcel's state
+lies where its key falls. `create` makes what is missing and changes nothing that exists; `check`
+says what is wrong and with which command it is mended. A broker that does not report its settings
+(the embedded one) is checked for partitions only.
 """
 
 import time
@@ -73,6 +73,7 @@ def specs(kafka: Kafka) -> list[TopicSpec]:
         ("ledger", {"cleanup.policy": "delete", "retention.ms": _FOREVER}, "what was promised"),
         ("dead-letters", kept, "records nothing could be made of, and why"),
         ("counts", days, "internal: partial counts on their way to flow"),
+        ("lessons", days, "internal: what partitions count for models they share"),
         ("notices", _retained(1), "internal: flow's clock for idle partitions"),
         ("state", _STATE, "internal: state of every task, compacted"),
     ]

@@ -14,7 +14,7 @@ One message a fetched partition instead of one a record; its value is `RecordCol
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import Any, Final
 
@@ -102,6 +102,7 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop delivering at once; offsets reached are still committed."""
         self._waiting.clear()
+        self.app.revoking()
         await super().on_partitions_revoked(revoked)
         self._reached.clear()
 
@@ -238,6 +239,8 @@ class App(faust.App):
     ticked: frozenset[str] = frozenset()
     """Topics whose quiet partitions get ticks."""
     tick_seconds: float = 1.0
+    revoking: Callable[[], None] = staticmethod(lambda: None)
+    """Called before chunks in work are waited for, when partitions are revoked."""
 
     def _create_directories(self) -> None:
         """Create none: there are no tables."""

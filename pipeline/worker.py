@@ -97,12 +97,16 @@ class Worker:
         self._config = config
         self._names = {settings.kafka.topic(source): source for source in Input}
         self._owned: dict[int, Owned] = {}
+        self._kept: dict[int, Owned] = {}
+        """Revoked, and ours again if the next generation of the group says so."""
+        self._generation = 0
         self._opening: dict[int, asyncio.Lock] = {}
         self._assignments = 0
         self._jobs: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[WorkerFailure] | None = None
         self._progress = Progress()
         self._app = new_app(settings)
+        self._app.revoking = self._let_go
         connect: Any = self._app.on_partitions_assigned.connect
         connect(self._assigned)
         connect = self._app.on_partitions_revoked.connect
@@ -158,6 +162,7 @@ class Worker:
 
     async def _stop(self, health: HealthServer, seconds: float) -> None:
         """Finish chunks in work, commit offsets, leave the group."""
+        self._let_go()
         try:
             async with asyncio.timeout(seconds):
                 await self._app.stop()
@@ -165,7 +170,7 @@ class Worker:
             _log.warning("the stop took too long", seconds=seconds)
         for job in self._jobs:
             job.cancel()
-        for owned in self._owned.values():
+        for owned in (*self._owned.values(), *self._kept.values()):
             owned.close()
         await health.stop()
 
@@ -187,23 +192,45 @@ class Worker:
         metrics.ASSIGNED_PARTITIONS.set(len(partitions))
         metrics.RECOVERED_PARTITIONS.set(0)
         _log.info("partitions assigned", partitions=sorted(partitions))
+        self._sort_out_kept(partitions)
         for partition in sorted(partitions):
             self._start(self._take_over(partition, self._assignments))
 
     async def _revoked(self, _app: object, _revoked: Iterable[TP], **_: Any) -> None:
+        """Work on nothing any more, but forget nothing: most partitions come back at once."""
         self._assignments += 1
         for partition, owned in self._owned.items():
             async with owned.lock:  # a chunk in work ends first
-                owned.close()
-            metrics.forget_partition(partition)
+                self._kept[partition] = owned
         self._owned.clear()
+
+    def _sort_out_kept(self, partitions: set[int]) -> None:
+        """Let go of partitions that went elsewhere, or may have been elsewhere meanwhile.
+
+        A generation that was missed is one in which another worker may have had them; and should
+        this ever be wrong, that worker has fenced ours, which then fails instead of writing.
+        """
+        before, self._generation = self._generation, self._app.consumer_generation_id
+        for partition in list(self._kept):
+            if partition not in partitions or self._generation != before + 1:
+                self._kept.pop(partition).close()
+                metrics.forget_partition(partition)
+
+    def _let_go(self) -> None:
+        """End the waits of scans for other partitions, which Faust would wait for."""
+        for owned in self._owned.values():
+            owned.let_go()
 
     async def _take_over(self, partition: int, assignment: int) -> None:
         async with self._opening.setdefault(partition, asyncio.Lock()):
             if assignment != self._assignments:
                 return
-            owned = Owned(self._settings, self._config, partition)
-            await asyncio.to_thread(owned.open)
+            kept = self._kept.pop(partition, None)
+            owned = kept or Owned(self._settings, self._config, partition, self._progress)
+            if kept is None:
+                await asyncio.to_thread(owned.open)
+            else:
+                owned.go_on()
             positions = await self._positions(owned)
             if assignment != self._assignments:
                 owned.close()
@@ -215,6 +242,7 @@ class Worker:
         _log.info(
             "partition recovered",
             partition=partition,
+            kept=kept is not None,
             chunks=owned.log.ring.n,
             rows=owned.task.rows(),
             offsets={str(source): offset for source, offset in owned.task.offsets.items()},
@@ -256,7 +284,8 @@ class Worker:
             await owned.tick(source, value)
             return
         self._progress.lagging(source, tp.partition, len(value), now())
-        await owned.chunk(source, value)
+        if not await owned.chunk(source, value):
+            return
         offset = value.offsets[-1]
         self._consumer.reached(tp, offset)
         lag = self._consumer.lag_records(tp, offset)

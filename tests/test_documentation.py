@@ -20,6 +20,7 @@ DOCUMENTS = (
     "docs/operations.md",
     "docs/configuration.md",
     "docs/real-data.md",
+    "docs/performance.md",
     "docs/scaling.md",
 )
 ARRIVAL_MS = 1_773_000_000_000

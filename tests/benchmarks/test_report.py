@@ -44,6 +44,8 @@ def test_every_figure_goal_and_plot_is_on_the_page() -> None:
     assert "| not measured |" in text
     assert "(performance/throughput.svg)" in text
     assert "Some CPU, 2 cores, 23 GiB" in text
+    assert "**A sample, not measured.**" in text
+    assert "busy with other work** (load before the row): recovery (9)." in text
     assert "Not measured: Apache Kafka is not installed" in text
     assert "```\nchunk  us\n 1000  9.1\n```" in text
 

@@ -57,8 +57,8 @@ def test_a_row_that_fails_says_why_and_does_not_end_the_others(tmp_path: Path) -
         found = list(measured(rows, place, kafka_installed=False))
     assert [each.row for each in found] == ["broken", "far", "well"]
     assert "out of order" in (found[0].failed or "")
-    assert "Apache Kafka" in (found[1].failed or "")
-    assert found[2].failed is None
+    assert "Apache Kafka" in (found[1].absent or "")
+    assert found[1].failed is found[2].failed is found[2].absent is None
 
 
 def test_sizes_follow_the_form_and_the_cut(tmp_path: Path) -> None:
@@ -117,6 +117,28 @@ def test_the_command_measures_and_writes(tmp_path: Path, monkeypatch: pytest.Mon
     assert [row.row for row in run.rows] == ["disk"]
     assert run.form == "short, cut by 64"
     assert run.machine.cores >= 1
+
+
+@pytest.mark.slow
+def test_rows_measure_a_real_worker(tmp_path: Path) -> None:
+    """Killed, it catches up; its log has bytes; a backlog leads to the decisions of a replay."""
+    rows = chosen(["recovery", "state_log", "burst"], Form.SHORT)
+    with bench(tmp_path, cut=50) as place:
+        found = list(measured(rows, place, kafka_installed=True))
+    assert [each.failed for each in found] == [None] * len(rows)
+    for each in found:
+        assert all(each.verdict(goal)[0] is not Verdict.NOT_MEASURED for goal in each.goals)
+        assert all(len(series.values) == 1 for series in each.series)
+    burst = found[-1]
+    wanted, extra, missing = (
+        burst.named(name)
+        for name in ("decisions wanted", "decisions not in the replay", "decisions missing")
+    )
+    assert wanted is not None
+    assert extra is not None
+    assert missing is not None
+    assert wanted.values[0] > 0
+    assert extra.values == missing.values == [0.0]
 
 
 def test_the_command_refuses_names_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:

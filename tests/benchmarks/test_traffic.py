@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.in_flight import Population
 from benchmarks.pacing import condemned
 from benchmarks.traffic import (
     START,
     STEPS,
     Block,
-    Population,
     attributes,
     complaints,
     misdelivered,

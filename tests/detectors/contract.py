@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from river import base
 
-from detectors.base import Batch, Core, Counts, Output, Rejected, StateError
+from detectors.base import Batch, Core, Counts, Lesson, Output, Rejected, StateError
 from detectors.decisions import Decision
 
 PAGES: Final = 4
@@ -63,7 +63,7 @@ def run(core: Core[Any], batch: Batch[Any], cuts: Sequence[tuple[int, int]]) -> 
 
 def decisions(outputs: Sequence[Output]) -> list[Decision]:
     """Return the decisions among outputs, in order."""
-    return [output for output in outputs if not isinstance(output, Counts | Rejected)]
+    return [output for output in outputs if not isinstance(output, Counts | Rejected | Lesson)]
 
 
 def counted(outputs: Sequence[Output]) -> Counter[tuple[str, str, int, int]]:

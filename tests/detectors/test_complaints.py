@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from detectors.base import Batch, Counts, Output
-from detectors.complaints import ComplaintsCore, classify
+from detectors.complaints import ComplaintsCore
 from detectors.decisions import CustomerHighCare
 from detectors.events import Category, Complaint
+from detectors.issues import classify
 from tests.detectors.contract import (
     CORE_CHECKS,
     Case,
@@ -193,3 +194,24 @@ def test_counts_are_bucketed_by_occurrence() -> None:
 def test_classification(fields: dict[str, Any], expected: Category) -> None:
     """A complaint without a category gets one by rule."""
     assert classify(complaint(1, 0, **fields)) == expected
+
+
+def test_more_series_in_a_minute_than_there_was_room_for() -> None:
+    """Counts that wait are in the state however many series they are of."""
+    first, copy = core(), core()
+    many = [complaint(n, 10.0, f"C{n}", region=f"R{n:03d}") for n in range(300)]
+    first.observe(batch(*many))
+    copy.apply(first.changes())
+    later = START + 60
+    assert copy.advance(later) == first.advance(later)
+    assert sum(counted(copy.advance(later + 60)).values()) == 0
+    assert len(copy) == len(first) == 300
+
+
+def test_a_customer_has_one_timer_however_often_they_complain() -> None:
+    """What a customer costs does not grow with their complaints."""
+    one = core(max_complaints=5)
+    one.observe(batch(*(complaint(n, n * HOUR) for n in range(400))))
+    assert len(one._timers) == len(one) == 1
+    one.advance(START + 399 * HOUR + 15 * DAY)
+    assert len(one._timers) == len(one) == 0

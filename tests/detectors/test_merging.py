@@ -1,116 +1,173 @@
-"""What partitions learned apart, merged, is what one learns that saw everything."""
+"""What was learned and what waits moves to other partitions, nothing lost and nothing twice."""
+
+from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from detectors.merging import merged_attempts, merged_sketches
-from detectors.signoff import AttemptShares
+from detectors.base import EVERYBODY, Batch, Lesson, StateError
+from detectors.histograms import BINS
+from detectors.lessons import NEVER, Inbox, Teacher, teacher_name, teachers_of
+from detectors.merging import (
+    moved_sketches,
+    new_inbox,
+    new_teachers,
+    refuse_lessons,
+    waiting_lessons,
+)
 from detectors.sketches import SEPARATOR, Sketches
+from detectors.tallies import Tally, tally_of
 
-DAYS = 30.0
 SEGMENTS = [
     SEPARATOR.join((carrier, lane, "arrived"))
     for carrier in ("swift", "comet")
     for lane in ("R1>R2", "R2>R1", "")
 ]
+HOUR = 3600
 
 
-def sketches(max_rows: int = 1000) -> Sketches:
-    return Sketches("dwells", half_life_days=DAYS, max_rows=max_rows, levels=3)
+def sketches(*, shared: bool) -> Sketches:
+    return Sketches("dwells", half_life_days=30.0, max_rows=1000, levels=3, shared=shared)
 
 
-def learn(into: Sketches, seen: list[tuple[int, float]]) -> None:
-    """Count observations: number of the segment, seconds."""
-    codes = np.array([into.code(SEGMENTS[number]) for number, _ in seen], np.int64)
-    into.learn_many(codes, np.array([seconds for _, seconds in seen]))
+def learn(into: Sketches, segment: int, *seconds: float) -> None:
+    codes = np.full(len(seconds), into.code(SEGMENTS[segment]))
+    into.learn_many(codes, np.array(seconds))
 
 
-def merged(*parts: Sketches, max_rows: int = 1000) -> Sketches:
-    whole = sketches(max_rows)
-    blobs = [part.dump(0, 1) for part in parts]
-    whole.load(0, 1, merged_sketches(blobs, half_life_days=DAYS, max_rows=max_rows))
-    whole.forget_codes()
-    return whole
+def cells(tally: Tally) -> Counter[tuple[str, int]]:
+    """How often each bin of each segment was seen."""
+    places, counts = tally.read()
+    named = ((tally.keys[place // BINS], place % BINS) for place in places.tolist())
+    return Counter(dict(zip(named, counts.tolist(), strict=True)))
 
 
-def general(of: Sketches) -> dict[str, tuple[float, list[float]]]:
-    """Observations and quantiles of the segments that are folded every time."""
-    rows = [row for row in range(len(of)) if not of.key(row).split(SEPARATOR)[1]]
+def moved(parts: list[Sketches], count: int, *waiting: Tally) -> list[Sketches]:
+    """The histograms of so many partitions."""
+    blobs = moved_sketches([part.dump(0, 1) for part in parts], waiting, count)
+    found = [sketches(shared=count > 1) for _ in blobs]
+    for each, blob in zip(found, blobs, strict=True):
+        each.load(0, 1, blob)
+        each.forget_codes()
+    return found
+
+
+def taught(count: int) -> list[Sketches]:
+    """Partitions that have folded the same lessons and counted each something of its own."""
+    parts = [sketches(shared=True) for _ in range(count)]
+    teller = sketches(shared=True)
+    learn(teller, 0, *np.linspace(3000, 9000, 40).tolist())
+    learn(teller, 4, 500.0)
+    lesson = teller.take()
+    for number, part in enumerate(parts):
+        part.add(lesson)
+        part.fold(20.0)
+        learn(part, number % len(SEGMENTS), 60.0 * (number + 2), 7200.0)
+    return parts
+
+
+def known(of: Sketches) -> dict[str, tuple[float, list[float]]]:
     return {
-        of.key(row): (float(of.observations[row]), of.quantiles(np.array([row]))[0].tolist())
-        for row in rows
+        of.key(row): (float(of.observations[row]), of.weights(row).tolist())
+        for row in range(len(of))
     }
 
 
-_SEEN = st.lists(
-    st.tuples(st.integers(0, len(SEGMENTS) - 1), st.floats(60.0, 900_000.0)), max_size=60
-)
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_every_partition_knows_what_all_knew(count: int) -> None:
+    """Models are shared, so each new partition gets them; own counts are told by one."""
+    old = taught(4)
+    new = moved(old, count)
+    assert all(known(each) == known(old[0]) for each in new)
+    told = sum((cells(each.take()) for each in old), Counter())
+    assert sum((cells(each.take()) for each in new), Counter()) == told
+    assert told
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(_SEEN, _SEEN, st.sampled_from([0.0, 1.0, 9.0])), min_size=1, max_size=4))
-def test_merged_is_what_one_learns_that_saw_everything(
-    epochs: list[tuple[list[tuple[int, float]], list[tuple[int, float]], float]],
-) -> None:
-    """General segments equal, in observations and quantiles, before and after the next fold."""
-    one, left, right = sketches(), sketches(), sketches()
-    day = 100.0
-    for number, (mine, yours, days) in enumerate(epochs):
-        for into, seen in ((left, mine), (right, yours), (one, mine + yours)):
-            learn(into, seen)
-            if number < len(epochs) - 1:  # the last epoch is still running
-                into.fold(day + days)
-        day += days
-    both = merged(left, right)
-    for _ in range(2):
-        wanted, found = general(one), general(both)
-        assert found.keys() == wanted.keys()
-        for key, (n, quantiles) in wanted.items():
-            assert found[key][0] == pytest.approx(n, rel=1e-6)
-            assert found[key][1] == pytest.approx(quantiles, rel=1e-3)
-        one.fold(day)
-        both.fold(day)
+def test_one_partition_folds_what_all_counted() -> None:
+    """Own counts and lessons that wait lie where a partition that is alone folds from."""
+    old = taught(3)
+    counts = np.zeros((1, BINS), np.uint32)
+    counts[0, 5] = 9
+    waiting = tally_of([SEGMENTS[2]], counts)
+    reference = sketches(shared=True)
+    reference.load(0, 1, old[0].dump(0, 1))
+    reference.forget_codes()
+    reference.take()
+    for told in [each.take() for each in taught(3)]:
+        reference.add(told)
+    reference.add(waiting)
+    (one,) = moved(old, 1, waiting)
+    one.fold(21.0)
+    reference.fold(21.0)
+    assert known(one) == known(reference)
 
 
-def test_the_order_of_partitions_does_not_matter() -> None:
-    """But for the numbers of segments, which say nothing."""
-    left, right = sketches(), sketches()
-    learn(left, [(0, 3600.0)] * 20 + [(1, 60.0)] * 3)
-    learn(right, [(0, 7200.0)] * 9 + [(4, 500.0)] * 12)
-    left.fold(5.0)
-    right.fold(7.0)
-    assert general(merged(left, right)) == general(merged(right, left))
+def test_one_partition_becomes_many_that_know_the_same() -> None:
+    """What it counted and has not folded goes to all: each will fold it, as it would have."""
+    one = sketches(shared=False)
+    learn(one, 0, *np.linspace(100, 900, 30).tolist())
+    one.fold(3.0)
+    learn(one, 0, *np.linspace(100, 900, 30).tolist())
+    new = moved([one], 3)
+    assert all(known(each) == known(one) for each in new)
+    one.fold(4.0)
+    for each in new:
+        assert not each.take().keys, "it was told twice"
+        each.add(tally_of([SEGMENTS[2]], np.zeros((1, BINS), np.uint32)))
+        each.fold(4.0)
+        assert known(each) == known(one)
 
 
-def test_without_room_the_general_ones_stay() -> None:
-    """Lanes speak through their carrier then."""
-    part = sketches()
-    learn(part, [(number, 3600.0) for number in range(len(SEGMENTS)) for _ in range(20)])
-    part.fold(1.0)
-    small = merged(part, max_rows=3)
-    assert len(small) == 3
-    assert general(small).keys() == general(part).keys()
+def lesson(epoch: int, source: str, piece: int = 0) -> Lesson:
+    counts = np.zeros((1, BINS), np.uint32)
+    counts[0, piece] = epoch // HOUR
+    return Lesson(source, EVERYBODY, epoch, piece, 0, (tally_of([SEGMENTS[0]], counts),))
 
 
-def test_attempts_are_added_and_aged() -> None:
-    """Weights to the later day, what waits as it is."""
-    parts = []
-    for day, attempted in ((10.0, 8), (40.0, 4)):
-        shares = AttemptShares(half_life_days=DAYS, min_observations=1)
-        for folds in (True, False):
-            shares.learn_many(["swift"], np.array([attempted]), np.array([attempted + 1]))
-            if folds:
-                shares.fold(day)
-        parts.append(shares.table.dump(0, 1))
-    whole = AttemptShares(half_life_days=DAYS, min_observations=1)
-    whole.table.load(0, 1, merged_attempts(parts, half_life_days=DAYS))
-    whole.forget_derived()
-    share, seen = whole.share("swift")
-    assert share == pytest.approx(8 / 9.5)  # 8/2 + 4 of (8+1)/2 + 4+1
-    assert seen == 10
-    whole.fold(40.0)
-    share, seen = whole.share("swift")
-    assert share == pytest.approx(20 / 23.5)
-    assert seen == 24
+@pytest.mark.parametrize("count", [2, 6])
+def test_lessons_that_wait_go_to_all(count: int) -> None:
+    """Also those of teachers there are no more; nobody waits for what was said before."""
+    inbox = Inbox(map(teacher_name, teachers_of(4)))
+    for number in range(4):
+        inbox.hear(lesson(7 * HOUR, teacher_name(number)))
+        inbox.hear(Lesson(teacher_name(number), EVERYBODY, 8 * HOUR, 0, 8 * HOUR, ()))
+    waiting = waiting_lessons(inbox.dump(0, 1), 4)
+    assert len(waiting) == 4
+    blob = new_inbox(waiting, 8.0 * HOUR, count)
+    new = Inbox(map(teacher_name, teachers_of(count)))
+    new.load(0, 1, blob)
+    assert new.through == 8 * HOUR
+    ((epoch, heard),) = new.take(float("inf"))
+    assert epoch == 7 * HOUR
+    assert [each.tallies for each in heard] == [each.tallies for each in waiting]
+
+
+def test_teachers_have_said_all_before_the_clock() -> None:
+    """A new teacher says the next epoch when every new core has passed it, and not before."""
+    blobs = new_teachers(8.0 * HOUR, 3)
+    sources = [f"parcels/{number}" for number in range(3)]
+    teacher = Teacher(1, sources, max_segments=10)
+    teacher.load(0, 1, blobs[1])
+    told = lesson(8 * HOUR, "parcels/0")
+    assert teacher.observe(Batch([told], np.zeros(1))) == []
+    passed = [Lesson(each, 1, 9 * HOUR, 0, 9 * HOUR, ()) for each in sources]
+    said = teacher.observe(Batch(passed, np.zeros(3)))
+    assert [each.epoch for each in said if isinstance(each, Lesson)] == [8 * HOUR, 9 * HOUR]
+
+
+def test_without_a_clock_nobody_has_said_anything() -> None:
+    """A system that has read nothing moves as it began."""
+    fresh = Teacher(0, ["parcels/0", "parcels/1"], max_segments=1).dump(0, 1)
+    assert new_teachers(NEVER, 2)[0] == fresh
+    assert new_inbox([], NEVER, 2) == Inbox(map(teacher_name, teachers_of(2))).dump(0, 1)
+
+
+def test_lessons_under_way_are_refused() -> None:
+    """A teacher that has heard what it has not said would forget it."""
+    sources = ["parcels/0", "parcels/1"]
+    teachers = [Teacher(number, sources, max_segments=10) for number in range(2)]
+    refuse_lessons([teacher.dump(0, 1) for teacher in teachers])
+    teachers[1].observe(Batch([lesson(HOUR, "parcels/1")], np.zeros(1)))
+    with pytest.raises(StateError, match="equally far"):
+        refuse_lessons([teacher.dump(0, 1) for teacher in teachers])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from detectors.counts import Floats
-from detectors.outbreak import OutbreakScan, mid_tail, upper_tail
+from detectors.outbreak import OutbreakScan
+from detectors.table import Floats
+from detectors.tails import mid_tail, upper_tail
 from tests.detectors.worlds import HOUR
 
 
@@ -37,7 +38,7 @@ def hours(scan: OutbreakScan, days: int, series: int, dispersion: float) -> Floa
         mean = levels * (0.4 + 1.2 * (8 <= hour % 24 < 20))
         size = mean / (dispersion - 1)
         counts = chance.negative_binomial(size, 1 / dispersion).astype(float)
-        scan.expectation.begin(names, hour * HOUR)
+        scan.begin(names, hour * HOUR)
         verdict = scan.judge_many(names, hour * HOUR, counts)
         scores.append(np.where(verdict.ready, verdict.false_a_month.min(axis=1), np.inf))
         scan.learn_many(names, hour * HOUR, counts)

@@ -272,6 +272,19 @@ def test_a_delivery_after_returning_or_lost_is_abnormal() -> None:
     assert signed(core(), [*scans, lost, delivered, again]) == [SignoffReason.AFTER_LOST]
 
 
+def test_a_parcel_that_never_left_its_region_is_not_delivered_in_another() -> None:
+    """Where it was addressed to is enough to know; no scan elsewhere is needed before."""
+    one = core()
+    local: dict[str, Any] = {"origin_region": "R01", "destination_region": "R01"}
+    scans = [
+        scan("swift/L", Milestone.PICKED_UP, 0, region="R01", **local),
+        scan("swift/L", Milestone.DELIVERED, 5, region="R07"),
+    ]
+    (abnormal,) = said(one.observe(batch(scans)))
+    assert isinstance(abnormal, SignoffAbnormal)
+    assert abnormal.reason is SignoffReason.OTHER_REGION
+
+
 def test_missing_out_for_delivery_is_abnormal_only_where_it_is_usual() -> None:
     """The share of deliveries that were out for delivery before is learned for each carrier."""
     usual, seldom = core(min_observations=20), core(min_observations=20)

@@ -62,40 +62,46 @@ def test_what_is_unknown_accuses_nobody(fields: dict[str, Any]) -> None:
 
 def learn(model: AttemptShares, deliveries: int, attempted: int) -> None:
     """Teach deliveries of one carrier, so many of them attempted before."""
-    model.learn_many(["swift"], np.array([attempted]), np.array([deliveries]))
+    codes = np.full(deliveries, model.code("swift"))
+    model.learn_many(codes, np.arange(deliveries) < attempted)
+
+
+def share(model: AttemptShares, carrier: str = "swift") -> tuple[float | None, int]:
+    """Return what is known of a carrier."""
+    return model.share(model.code(carrier))
 
 
 def shares() -> AttemptShares:
     """Return shares that have an opinion after ten deliveries."""
-    return AttemptShares(half_life_days=10.0, min_observations=10)
+    return AttemptShares(half_life_days=10.0, min_observations=10, max_carriers=100)
 
 
 def test_a_share_counts_from_the_next_fold_on() -> None:
     """Within an epoch what is learned changes no judgement."""
     model = shares()
     learn(model, 20, 15)
-    assert model.share("swift") == (None, 0)
-    model.fold(1.0)
-    assert model.share("swift") == (0.75, 20)
-    assert model.share("comet") == (None, 0)
+    assert share(model) == (None, 0)
+    model.sketches.fold(1.0)
+    assert share(model) == (0.75, 20)
+    assert share(model, "comet") == (None, 0)
 
 
 def test_a_share_forgets() -> None:
     """After a half-life the old deliveries weigh half of what they did."""
     model = shares()
     learn(model, 20, 20)
-    model.fold(0.0)
+    model.sketches.fold(0.0)
     learn(model, 10, 0)
-    model.fold(10.0)
-    assert model.share("swift") == (0.5, 20)
+    model.sketches.fold(10.0)
+    assert share(model) == (0.5, 20)
 
 
 def test_what_was_counted_before_a_reload_is_folded_after_it() -> None:
     """Deliveries of the running epoch survive in the state."""
     model, copy = shares(), shares()
     learn(model, 20, 20)
-    copy.fold(0.5)
-    copy.table.apply(model.table.changes())
-    copy.forget_derived()
-    copy.fold(1.0)
-    assert copy.share("swift") == (1.0, 20)
+    copy.sketches.fold(0.5)
+    copy.sketches.apply(model.sketches.changes())
+    copy.sketches.forget_codes()
+    copy.sketches.fold(1.0)
+    assert share(copy) == (1.0, 20)

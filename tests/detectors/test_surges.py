@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from detectors.common import weighted_medians
 from detectors.decisions import SurgeClosed, SurgeOpened, SurgeUpdated
 from detectors.outbreak import OutbreakScan
-from detectors.surges import SurgeDecision, SurgeWatch, chance, weighted_median
+from detectors.surges import SurgeDecision, SurgeWatch, chance
 from tests.detectors.worlds import HOUR, day_shape
 
 REGIONS = [f"R{n}" for n in range(8)]
@@ -67,7 +68,8 @@ def test_chances_are_said_as_people_do(probability: float, text: str) -> None:
     assert chance(probability) == text
 
 
-def test_weighted_median() -> None:
-    """Half the weight lies at or below it."""
-    values, weights = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 5.0])
-    assert weighted_median(values, weights) == 2.0
+def test_weighted_medians() -> None:
+    """Half the weight lies at or below each row's."""
+    values = np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
+    weights = np.array([[1.0, 1.0, 5.0], [9.0, 1.0, 5.0]])
+    assert weighted_medians(values, weights).tolist() == [2.0, 3.0]

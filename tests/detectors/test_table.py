@@ -130,3 +130,55 @@ def test_columns_survive_as_plain_numbers() -> None:
         one["size"][row] = value
     copy.apply(one.changes())
     assert copy["size"][copy.find(["inf", "tiny"])].tolist() == [np.inf, 5e-324]
+
+
+@given(STEPS)
+def test_sorted_rows_are_the_same_rows(steps: list[tuple[str, str, float]]) -> None:
+    """Numbering rows by their keys moves every column, and changes and pages stay the same."""
+    one, other = table(), table()
+    for step, key, value in steps:
+        for it in (one, other):
+            if step == "put":
+                put(it, key, value)
+            elif step == "remove" and key in it:
+                it.remove(it.find([key]))
+        if step == "chunk":
+            rows = one.sort()
+            assert one["size"][rows].tolist() == [
+                other["size"][other.row(key)] for key in sorted(other.keys(other.rows()))
+            ]
+            assert one.changes() == other.changes()
+    rows = one.sort()
+    assert one.keys(rows) == sorted(one.keys(rows)) == [one.key(n) for n in range(len(one))]
+    assert one.find(one.keys(rows)).tolist() == list(range(len(one)))
+    assert contents(one) == contents(other)
+
+
+def test_numbers_by_key_become_a_column() -> None:
+    """Keys without a row are left out, rows without a number have 0."""
+    one = table()
+    one.add(["b", "a", "c"])
+    one.sort()
+    assert one.spread({"a": 2, "c": 5, "unknown": 9}).tolist() == [2.0, 0.0, 5.0]
+    assert one.spread({}).tolist() == [0.0] * 3
+
+
+def test_a_part_of_the_key_can_decide_the_page() -> None:
+    """Rows of the same part share a page, as rows of another table do whose key it is."""
+    waiting = Table("waiting", {"size": "f8"}, page_key=lambda key: key.partition("/")[2])
+    waiting.add([f"{bucket}/k{n}" for bucket in range(3) for n in range(30)])
+    for page in range(PAGES):
+        copy = Table("waiting", {"size": "f8"})
+        copy.load(0, 1, waiting.dump(page, PAGES))
+        keys = {key.partition("/")[2] for key in copy.keys(copy.rows())}
+        assert {page_of(key, PAGES) for key in keys} <= {page}
+        assert len(copy) == 3 * len(keys)
+
+
+def test_discarded_rows_are_not_told() -> None:
+    """Rows that a copy drops by itself stand in no changes."""
+    one = table()
+    put(one, "a", 1.0)
+    one.changes()
+    one.discard(one.find(["a"]))
+    assert one.changes() == table().changes()

@@ -1,5 +1,6 @@
 """Killed, frozen and torn from its partition in mid-chunk, the worker loses and doubles nothing."""
 
+import json
 import random
 import threading
 from pathlib import Path
@@ -61,6 +62,7 @@ def test_a_partition_revoked_in_mid_chunk(stage: Stage) -> None:
         assert first.stop() == 0
     recovered = stage.log.read_text().count("partition recovered")
     assert recovered > 4, "no partition moved: the test proves nothing"
+    assert '"kept": true' in stage.log.read_text(), "what stays is not recovered anew"
     assert stage.decided() == decide(scans)
 
 
@@ -84,3 +86,33 @@ def test_a_zombie_in_mid_chunk_is_fenced(stage: Stage, tmp_path: Path) -> None:
             ends = list(zombie.exits)
     assert ends in ([], [Fenced.exit_code]), "it was fenced, or learned in time that it was out"
     assert stage.decided() == decide(scans)
+
+
+@pytest.mark.slow
+def test_a_worker_with_a_name_comes_back_unnoticed(stage: Stage) -> None:
+    """Restarted within the session, it has its partitions again and the other is not disturbed."""
+    scans = events(40_000)
+    feeding = threading.Thread(target=stage.feed, args=(scans, 0.15))
+    feeding.start()
+    stage.environment["FOREWARN_KAFKA__SESSION_TIMEOUT_SECONDS"] = "30"  # slower than any start
+    with (
+        stage.worker(FOREWARN_KAFKA__INSTANCE="a") as first,
+        stage.supervised("b", FOREWARN_KAFKA__INSTANCE="b") as second,
+    ):
+        other = stage.folder / "b.log"
+        stage.until(lambda: (_share(stage.log), _share(other)) == (2, 2), first)
+        before = other.read_text().count("partitions assigned")
+        assert first.stop() == 0
+        first.start()
+        feeding.join()
+        stage.until_decided(decide(scans))
+        assert other.read_text().count("partitions assigned") == before
+        assert second.stop() == 0
+    assert stage.decided() == decide(scans)
+
+
+def _share(log: Path) -> int:
+    """How many partitions a worker was assigned last."""
+    text = log.read_text() if log.exists() else ""
+    lines = [json.loads(line) for line in text.splitlines() if "partitions assigned" in line]
+    return len(lines[-1]["partitions"]) if lines else 0

@@ -31,6 +31,13 @@ class CountingCore:
         self._sources = sources
         self._table = Table("counting", {"count": "i8"})
 
+    def room(self, arrivals: Any) -> int:
+        """Return how many scans may come: it waits for nobody."""
+        return len(arrivals)
+
+    def hear(self, lessons: Any) -> None:
+        """Take merged lessons, of which it says none."""
+
     @property
     def latest(self) -> float:
         """The largest clock reported, as flow has it."""
@@ -130,9 +137,10 @@ def _decision(key: str, count: int, at: float) -> FeedResumed:
 class _Builder(msgspec.Struct, frozen=True):
     max_parcels: int = 1_000_000
     max_customers: int = 1_000_000
+    max_segments: int = 100
 
     def build(self, source: str = "", sources: Any = (), config_version: str = "") -> CountingCore:  # noqa: ARG002
-        return CountingCore(source, len(sources))
+        return CountingCore(source, 0 if source else len(sources))
 
 
 def counting_config() -> Any:

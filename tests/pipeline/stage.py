@@ -102,11 +102,12 @@ class Stage:
             stop_seconds=40,
         )  # fmt: skip
 
-    def supervised(self, name: str) -> Supervised:
+    def supervised(self, name: str, **environment: str) -> Supervised:
         """A worker that is started again whenever it ends."""
         return Supervised(
-            name, WORKER, environment=self.environment, log=self.folder / f"{name}.log"
-        )
+            name, WORKER, environment={**self.environment, **environment},
+            log=self.folder / f"{name}.log",
+        )  # fmt: skip
 
     @property
     def log(self) -> Path:

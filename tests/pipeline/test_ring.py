@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.ring import Ring, usable
 from pipeline.ring_records import FORMAT, Part, Record, decode, encode, key_of, pages_and_part
 from pipeline.stops import BrokenRing
-from pipeline.task import Input
+from pipeline.task import ABSORBED, Input
 
 PAGE_BYTES = 20
 PART_BYTES = 150
@@ -23,7 +23,7 @@ class Plain:
     """Rows of state as plain as can be: a dictionary and what changed in it."""
 
     def __init__(self) -> None:
-        self.offsets = dict.fromkeys((Input.TRACKING, Input.COMPLAINTS, Input.COUNTS), -1)
+        self.offsets = dict.fromkeys(ABSORBED, -1)
         self.data: dict[str, bytes] = {}
         self._changed: dict[str, bytes | None] = {}
 

@@ -3,10 +3,11 @@
 import msgspec
 import pytest
 
-from detectors.base import Cell, Counts, Metric
+from configs.load import load_config
+from detectors.base import Cell, Counts, Lesson, Metric
 from pipeline.partition import partition_of
 from pipeline.records import RawRecord
-from pipeline.task import Input, Task, read_counts, sources_of
+from pipeline.task import Input, Outcome, Task, read_counts, read_lessons, sources_of
 from tests.pipeline.counting import counting_config
 from tests.pipeline.stage import events
 
@@ -98,3 +99,86 @@ def test_counts_that_cannot_be_read_are_dead_letters() -> None:
 def test_sources_are_the_cores_of_every_partition() -> None:
     """Flow waits for all of these."""
     assert sources_of(2) == ["parcels/0", "parcels/1", "complaints/0", "complaints/1"]
+
+
+HOUR = 72_000
+"""So many of the scans of the stage make an hour."""
+
+
+def tell(outcome: Outcome, tasks: list[Task]) -> Outcome:
+    """Let the lessons of an outcome come to the tasks, and what follows from them; return that."""
+    follows = Outcome()
+    for targets, lesson in outcome.lessons:
+        for target in targets:
+            one = tasks[target]
+            record = RawRecord(
+                None, msgspec.msgpack.encode(lesson), one.offsets[Input.LESSONS] + 1, 0
+            )
+            follows.add(one.absorb(Input.LESSONS, [record]))
+    return tell(follows, tasks) if follows.lessons else follows
+
+
+def test_scans_wait_for_lessons() -> None:
+    """Two partitions keep within two epochs of each other; what waits is taken up later."""
+    config = load_config()
+    tasks = [Task(number, 2, config) for number in range(2)]
+    first = [event for hour in range(6) for event in scans(3, hour * HOUR)]
+    first = [record._replace(offset=place) for place, record in enumerate(first)]
+    first[10] = first[10]._replace(value=b"{")
+    outcome = tasks[0].absorb(Input.TRACKING, first)
+    assert tasks[0].offsets[Input.TRACKING] == -1
+    assert tasks[0].latest > tasks[0].clock(Input.TRACKING), "whoever is idle may follow"
+    tell(outcome, tasks)
+    reached = []
+    for hour in range(6):
+        now = 1_700_000_000.0 + 3600 * hour
+        tell(tasks[1].advance(Input.TRACKING, now), tasks)
+        outcome = tasks[0].absorb(Input.TRACKING, first)
+        assert len(outcome.dead) == (hour == 2)
+        tell(outcome, tasks)
+        tell(tasks[0].absorb(Input.TRACKING, first), tasks)
+        reached.append(tasks[0].offsets[Input.TRACKING])
+    assert reached == [5, 8, 11, 14, 17, 17]
+    assert tasks[0].latest == float("-inf")
+
+
+def test_how_often_scans_wait_does_not_show() -> None:
+    """A partition that had to wait at every epoch is as one that never had to."""
+    config = load_config()
+    records = [
+        record._replace(offset=place)
+        for place, record in enumerate(
+            record for hour in range(8) for record in scans(40, hour * HOUR)
+        )
+    ]
+    states = []
+    for ahead in (0, 50):
+        tasks = [Task(number, 2, config) for number in range(2)]
+        for hour in range(12):
+            for task in (tasks[1], tasks[0]) if ahead else tasks:
+                now = 1_700_000_000.0 + 3600 * (hour + ahead)
+                if task is tasks[1]:
+                    tell(task.advance(Input.TRACKING, now), tasks)
+                else:
+                    tell(task.absorb(Input.TRACKING, records), tasks)
+        assert tasks[0].offsets[Input.TRACKING] == len(records) - 1
+        end = 1_700_000_000.0 + 3600 * 70
+        while tasks[0].clock(Input.TRACKING) < end:
+            for task in tasks:
+                tell(task.advance(Input.TRACKING, end), tasks)
+        states.append(tasks[0].dump(0, 1)[0])
+    assert states[0] == states[1]
+
+
+def test_lessons_that_cannot_be_read_are_dead_letters() -> None:
+    """Only tasks write lessons; whoever else does breaks nothing."""
+    good = Lesson("parcels/0", 0, 0, 0, 3600, ())
+    broken = msgspec.msgpack.encode(
+        Lesson("parcels/0", 0, 0, 0, 3600, ((["a"], b"\xff\xff\0\0", b"\1\0\0\0"),))  # type: ignore[arg-type]
+    )
+    values = [msgspec.msgpack.encode(good), None, b"{}", broken]
+    records = [RawRecord(None, value, offset, 0) for offset, value in enumerate(values)]
+    chunk = read_lessons(records)
+    assert chunk.events == [good]
+    assert [letter.record.offset for letter in chunk.dead] == [1, 2, 3]
+    assert {letter.reason for letter in chunk.dead} == {"not_lessons"}
