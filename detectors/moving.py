@@ -87,6 +87,7 @@ def moved_parcels(
     scalars = _same("parcels", [part.scalars for part in old])
     through = _same("parcels' counts", [_through(part.partials) for part in old])
     places = [homes(part.keys()) for part in old]
+    texts = [part.texts() for part in old]
     lessons = waiting_lessons(old[0].inbox, len(old))
     models = [
         moved_sketches(each, [le.tallies[n] for le in lessons if len(le.tallies) > n], count)
@@ -95,7 +96,7 @@ def moved_parcels(
     inbox = new_inbox(lessons, epoch_start(scalars["clock"], epoch_seconds), count)
     moved = []
     for home, mine in enumerate(zip(*models, strict=True)):
-        rows = _rows(old, [np.flatnonzero(place == home) for place in places])
+        rows = _rows(old, texts, [np.flatnonzero(place == home) for place in places])
         waiting = PartialCounts("")
         waiting.through = through
         for part in old[home::count]:
@@ -212,21 +213,24 @@ def _sources(blobs: Sequence[bytes], names: Sequence[str]) -> bytes:
     return whole.dump(0, 1)
 
 
-def _rows(old: Sequence[ParcelsPart], chosen: Sequence[NDArray[np.int64]]) -> list[bytes]:
+def _rows(
+    old: Sequence[ParcelsPart],
+    texts: Sequence[Sequence[bytes]],
+    chosen: Sequence[NDArray[np.int64]],
+) -> list[bytes]:
     """Return chosen rows of each part as one part's, with the names they use numbered anew."""
     names, carriers = Names(MOST_NAMES), Names(MOST_CARRIERS)
-    records, texts = [], list[bytes]()
-    for part, rows in zip(old, chosen, strict=True):
+    records, own = [], list[bytes]()
+    for part, theirs, rows in zip(old, texts, chosen, strict=True):
         mine = part.rows.records[rows]
         for column in _NAMED:
             mine[column] = _renumbered(mine[column], part.names, names)
         mine["carrier"] = _renumbered(mine["carrier"], part.carriers, carriers)
         records.append(mine)
-        own = part.texts()
-        texts += [own[row] for row in rows.tolist()]
-    every = np.arange(len(texts))
+        own += [theirs[row] for row in rows.tolist()]
+    every = np.arange(len(own))
     none = np.zeros(0, np.int64)
-    packed = pack_rows(every, np.concatenate(records), every, b"".join(texts), none)
+    packed = pack_rows(every, np.concatenate(records), every, b"".join(own), none)
     return [packed, names.dump(0, 1), carriers.dump(0, 1)]
 
 

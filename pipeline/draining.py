@@ -62,36 +62,34 @@ class Draining:
         """Absorb what is left and bring all clocks together; return how many records that were."""
         scans = [asyncio.create_task(self._absorb(each, Input.TRACKING)) for each in self._owned]
         try:
-            records = await self._exchange(scans, told)
-            records += sum([await scan for scan in scans])
+            await self._exchange(scans, told)
+            records = sum([await scan for scan in scans])
         finally:
             for scan in scans:
                 scan.cancel()
+        records += sum([await self._absorb(each, Input.COMPLAINTS) for each in self._owned])
         await self._advance(Input.COMPLAINTS, self._latest(Input.COMPLAINTS))
         for owned in self._owned:
             await self._absorb(owned, Input.COUNTS)
         return records
 
-    async def _exchange(self, scans: list[asyncio.Task[int]], told: Told) -> int:
+    async def _exchange(self, scans: list[asyncio.Task[int]], told: Told) -> None:
         """Let lessons go round until no scan waits for any and all clocks have met.
 
         A partition whose scans have all been absorbed goes on with the time, or the others would
         wait for what it has counted.
         """
-        records, moved = 0, True
+        moved = True
         while moved or self._apart(scans):
             await asyncio.sleep(0)  # lets scans go on
             for scan in scans:
                 if scan.done():
                     scan.result()
-            for owned in self._owned:
-                records += await self._absorb(owned, Input.COMPLAINTS)
             latest = self._latest(Input.TRACKING)
             over = [o for o, scan in zip(self._owned, scans, strict=True) if scan.done()]
             await self._advance(Input.TRACKING, latest, over)
             moved = any([await self._absorb(owned, Input.LESSONS) for owned in self._owned])
             told(sum(scan.done() for scan in scans), len(scans))
-        return records
 
     def _apart(self, scans: list[asyncio.Task[int]]) -> bool:
         """Tell whether scans are left or clocks have not met."""

@@ -26,7 +26,8 @@ def read_messages(kafka: Kafka, topic: str, partition: int, first: int = 0) -> I
         reader.assign([TopicPartition(name, partition, first)])
         heard = time.monotonic()
         while True:
-            messages = reader.consume(_BATCH, 1.0)
+            first_one = reader.poll(1.0)  # `consume` would wait for a full batch, or all its time
+            messages = [] if first_one is None else [first_one, *reader.consume(_BATCH, 0)]
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > _SILENCE_SECONDS:
