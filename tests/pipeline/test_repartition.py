@@ -18,17 +18,19 @@ import pytest
 from confluent_kafka import Producer
 
 from benchmarks.reading import committed, values
+from configs.load import load_config
 from detectors.decisions import Decision, StallCleared, StallOpened
 from pipeline import topics
 from pipeline.copying import home_of_subject
 from pipeline.ledger import State
+from pipeline.ownership import CLOCKED
 from pipeline.processes import Child
 from pipeline.producer import Outgoing, RecordProducer
 from pipeline.settings import Kafka
 from pipeline.stops import Sealed
 from tests.pipeline.delivering import delivering, stall
-from tests.pipeline.moving import Sent
-from tests.pipeline.test_moving import certain, stream, undisturbed
+from tests.pipeline.moving import Partitions, Sent
+from tests.pipeline.test_moving import certain, stream
 from tests.real_parts import Broker, RedisServer
 
 PATIENCE_SECONDS: Final = 120.0
@@ -101,13 +103,24 @@ def until_read(kafka: Kafka, child: Child) -> None:
     """Wait until nothing has been written for some seconds: all is judged."""
     began = moved = time.monotonic()
     before: Any = None
-    while time.monotonic() - moved < 6 or before == ([0] * kafka.partitions,) * 2:
+    while time.monotonic() - moved < 10 or before == ([0] * kafka.partitions,) * 2:
         assert child.running, child.log_tail(4000)
         assert time.monotonic() - began < PATIENCE_SECONDS, child.log_tail(4000)
         ends = topics.ends(kafka, "state"), topics.ends(kafka, "counts")
         if ends != before:
             before, moved = ends, time.monotonic()
         time.sleep(0.5)
+
+
+def undisturbed() -> Partitions:
+    """The run that always had 6 partitions, idle ones brought to the largest clock of all."""
+    run = Partitions(6, load_config())
+    run.feed(stream())
+    run.settle()
+    latest = max(run.tasks[0].clock(source) for source in CLOCKED)
+    for source in CLOCKED:
+        run.advance(source, latest)
+    return run
 
 
 def decided(kafka: Kafka) -> list[Decision]:
@@ -165,7 +178,7 @@ def test_four_to_six(kafka: Broker, name: str, tmp_path: Path) -> None:
     # What deliver had not judged was carried over; it is no second decision.
     made = [*before, *(each for each in after if each.decision_id not in carried)]
     assert set(Counter(each.decision_id for each in after).values()) == {1}
-    assert certain(made) == certain(undisturbed(6).decisions)
+    assert certain(made) == certain(undisturbed().decisions)
     opened = Counter(each.episode_id for each in made if isinstance(each, StallOpened))
     ended = Counter(each.episode_id for each in made if isinstance(each, StallCleared))
     assert set(opened.values()) == {1}
