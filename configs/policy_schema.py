@@ -129,6 +129,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Names = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
 Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_several), Field(min_length=1)]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
 class _Section(BaseModel):
@@ -311,7 +312,7 @@ class QuietHours(_Section):
     """`HH:MM`."""
     end: TimeOfDay
     """`HH:MM`; earlier than `begin` means the next morning."""
-    time_zone: Annotated[str, AfterValidator(_time_zone)]
+    time_zone: TimeZone
     """E.g. `Asia/Shanghai`."""
 
     @model_validator(mode="after")

@@ -4,8 +4,9 @@
 as numbers of the core's own tables, ready to be judged.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ Minutes = NDArray[np.int64]
 """Whole minutes since the epoch."""
 Mask = NDArray[np.bool_]
 Texts = Sequence[str | None]
+Name = TypeVar("Name", str, str | None)
 
 MILESTONES: Final = tuple(Milestone)
 CODE: Final[dict[str, int]] = {
@@ -75,6 +77,33 @@ class ScanContext(msgspec.Struct, frozen=True):
     values: Index
     """Declared value in minor units plus 1, 0 for none."""
 
+    def part(self, start: int, stop: int, positions: Index) -> "ScanContext":
+        """Return what the entries start..stop bring, at other positions."""
+        return ScanContext(
+            positions=positions,
+            order_ids=self.order_ids[start:stop],
+            customer_ids=self.customer_ids[start:stop],
+            origins=self.origins[start:stop],
+            destinations=self.destinations[start:stop],
+            service_levels=self.service_levels[start:stop],
+            promised=self.promised[start:stop],
+            values=self.values[start:stop],
+        )
+
+    def take(self, places: Index, positions: Index) -> "ScanContext":
+        """Return what entries at places bring, at other positions."""
+        listed = places.tolist()
+        return ScanContext(
+            positions=positions,
+            order_ids=_taken(self.order_ids, listed),
+            customer_ids=_taken(self.customer_ids, listed),
+            origins=_taken(self.origins, listed),
+            destinations=_taken(self.destinations, listed),
+            service_levels=_taken(self.service_levels, listed),
+            promised=self.promised[places],
+            values=self.values[places],
+        )
+
 
 class ScanColumns(msgspec.Struct, frozen=True):
     """Valid scans in the order of the log; every column of shape (n,)."""
@@ -92,6 +121,77 @@ class ScanColumns(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         """Return how many scans there are."""
         return len(self.parcel_ids)
+
+    def part(self, start: int, stop: int) -> "ScanColumns":
+        """Return the scans start..stop."""
+        if (start, stop) == (0, len(self)):
+            return self
+        context = self.context
+        low, high = np.searchsorted(context.positions, (start, stop)).tolist()
+        return ScanColumns(
+            parcel_ids=self.parcel_ids[start:stop],
+            carriers=self.carriers[start:stop],
+            milestones=self.milestones[start:stop],
+            occurred=self.occurred[start:stop],
+            arrivals=self.arrivals[start:stop],
+            facilities=self.facilities[start:stop],
+            regions=self.regions[start:stop],
+            context=context.part(low, high, context.positions[low:high] - start),
+        )
+
+    def take(self, places: Index) -> "ScanColumns":
+        """Return the scans at places, which ascend."""
+        if len(places) == 0:
+            return self.part(0, 0)
+        listed, context = places.tolist(), self.context
+        at = np.searchsorted(places, context.positions)
+        brought = np.flatnonzero(places.take(at, mode="clip") == context.positions)
+        return ScanColumns(
+            parcel_ids=_taken(self.parcel_ids, listed),
+            carriers=_taken(self.carriers, listed),
+            milestones=self.milestones[places],
+            occurred=self.occurred[places],
+            arrivals=self.arrivals[places],
+            facilities=_taken(self.facilities, listed),
+            regions=_taken(self.regions, listed),
+            context=context.take(brought, at[brought]),
+        )
+
+
+def joined(parts: Sequence[ScanColumns]) -> ScanColumns:
+    """Return scans one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    contexts = [part.context for part in parts]
+    positions = [each.positions + at for each, at in zip(contexts, starts, strict=False)]
+    return ScanColumns(
+        parcel_ids=_chained(part.parcel_ids for part in parts),
+        carriers=_chained(part.carriers for part in parts),
+        milestones=np.concatenate([np.zeros(0, np.uint8), *(part.milestones for part in parts)]),
+        occurred=np.concatenate([np.zeros(0), *(part.occurred for part in parts)]),
+        arrivals=np.concatenate([np.zeros(0), *(part.arrivals for part in parts)]),
+        facilities=_chained(part.facilities for part in parts),
+        regions=_chained(part.regions for part in parts),
+        context=ScanContext(
+            positions=np.concatenate([np.zeros(0, np.int64), *positions]),
+            order_ids=_chained(each.order_ids for each in contexts),
+            customer_ids=_chained(each.customer_ids for each in contexts),
+            origins=_chained(each.origins for each in contexts),
+            destinations=_chained(each.destinations for each in contexts),
+            service_levels=_chained(each.service_levels for each in contexts),
+            promised=np.concatenate([np.zeros(0), *(each.promised for each in contexts)]),
+            values=np.concatenate([np.zeros(0, np.int64), *(each.values for each in contexts)]),
+        ),
+    )
+
+
+def _taken(column: Sequence[Name], places: list[int]) -> list[Name]:
+    return [column[place] for place in places]
+
+
+def _chained(columns: Iterable[Sequence[Name]]) -> list[Name]:
+    return list(chain.from_iterable(columns))
 
 
 def columns_of(batch: Batch[TrackingEvent]) -> ScanColumns:

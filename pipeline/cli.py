@@ -37,6 +37,7 @@ ENTRIES: Final = (
         "More partitions for a running system.",
     ),
     Entry("simulate", "pipeline.simulate:simulate_command", "Make parcels with planted trouble."),
+    Entry("ingest", "pipeline.ingest.command:ingest_command", "Pour in what carriers send."),
     Entry("import-orders", "pipeline.importer:import_command", "Turn a shop's orders into events."),
     Entry("replay", "pipeline.replay_command:replay_command", "Run the same detectors over files."),
     Entry("explain", "pipeline.explain_command:explain_command", "Tell why a parcel was flagged."),

@@ -1,7 +1,6 @@
 """The state of a new prefix, made from that of the old one and written to its rings."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Final
 
 from configs.load import Config
@@ -85,7 +84,7 @@ def refuse_strays(old: States) -> None:
 
 
 def _homes(partitions: int) -> Homes:
-    return partial(partitions_of, partitions=partitions)
+    return lambda keys: partitions_of([key.encode() for key in keys], partitions)
 
 
 def _pages(size_bytes: int) -> int:

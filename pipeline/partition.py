@@ -4,6 +4,7 @@ Everything that writes records and everything that must know where a record lies
 function; confluent producers are set to `murmur2_random`, which agrees with it.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -37,43 +38,31 @@ def partition_of(key: bytes, partitions: int) -> int:
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-def partitions_of(keys: Sequence[str], partitions: int) -> NDArray[np.int64]:
-    """Return the partition of each key in UTF-8: `partition_of` of many at once.
-
-    Examples
-    --------
-    >>> partitions_of(["swift/P1", "comet/P22"], 6).tolist()
-    [4, 2]
-    """
-    encoded = [key.encode() for key in keys]
-    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-    hashes = np.empty(len(encoded), np.uint32)
-    for length in np.unique(lengths).tolist():
-        rows = np.flatnonzero(lengths == length)
-        text = b"".join([encoded[row] for row in rows.tolist()])
-        hashes[rows] = _murmur2_many(np.frombuffer(text, np.uint8).reshape(len(rows), length))
-    return (hashes & np.uint32(0x7FFFFFFF)).astype(np.int64) % partitions
+def partitions_of(keys: Sequence[bytes], partitions: int) -> NDArray[np.int64]:
+    """Return `partition_of` of each key, shape (n,): keys of one length are hashed together."""
+    places_of: dict[int, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        places_of[len(key)].append(place)
+    found = np.zeros(len(keys), np.int64)
+    for length, places in places_of.items():
+        raw = b"".join([keys[place] for place in places])
+        found[places] = _murmur2(np.frombuffer(raw, np.uint8).reshape(len(places), length))
+    return (found & 0x7FFFFFFF) % partitions
 
 
-def _murmur2_many(texts: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Hash texts of one length, shape (n, length); unsigned numbers wrap as the hash wants."""
-    count, length = texts.shape
-    m = np.uint32(_M)
+def _murmur2(keys: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return `murmur2` of keys of one length, shape (n, length)."""
+    count, length = keys.shape
+    padded = np.zeros((count, -(-length // 4) * 4), np.uint8)
+    padded[:, :length] = keys
+    words, m = padded.view("<u4"), np.uint32(_M)
     h = np.full(count, _SEED ^ length, np.uint32)
-    whole = length & ~3
-    words = np.ascontiguousarray(texts[:, :whole]).view("<u4").astype(np.uint32)
-    words *= m
-    words ^= words >> np.uint32(24)
-    words *= m
-    for word in words.T:
-        h *= m
-        h ^= word
-    rest = texts[:, whole:].astype(np.uint32)
-    if rest.shape[1]:
-        for place in range(rest.shape[1]):
-            h ^= rest[:, place] << np.uint32(8 * place)
-        h *= m
+    for column in range(length // 4):
+        k = words[:, column] * m
+        k ^= k >> np.uint32(24)
+        h = (h * m) ^ (k * m)
+    if length % 4:
+        h = (h ^ words[:, -1]) * m
     h ^= h >> np.uint32(13)
     h *= m
-    h ^= h >> np.uint32(15)
-    return h
+    return h ^ (h >> np.uint32(15))

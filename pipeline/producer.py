@@ -25,6 +25,7 @@ class Outgoing(NamedTuple):
     key: bytes
     value: bytes
     timestamp_ms: int
+    """0 for the time it is written."""
 
 
 class Pacer:

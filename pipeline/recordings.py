@@ -9,6 +9,7 @@ import heapq
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -17,10 +18,12 @@ from typing import BinaryIO, Final, NamedTuple, cast
 import msgspec
 import zstandard
 
+from detectors.scan_columns import ScanColumns
 from pipeline.cloudevents import STRUCTURED_JSON
+from pipeline.scan_reader import scans_of
 from pipeline.task import Input
 
-BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 1 << 22
 _MERGED_LINES: Final = 4096
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -40,6 +43,17 @@ class Line(NamedTuple):
     parcel_id: str
     """The parcel it names, or nothing."""
     headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class ScanBlock:
+    """Lines that are all plain scans, read."""
+
+    values: list[bytes]
+    scans: ScanColumns
+
+
+Block = list[Line] | ScanBlock
 
 
 class _Head(msgspec.Struct):
@@ -83,15 +97,17 @@ def is_packed(path: Path) -> bool:
 
 def read_blocks(
     source: Input, paths: Sequence[Path], seen: Callable[[int], None] = lambda _: None
-) -> Iterator[list[Line]]:
+) -> Iterator[Block]:
     """Yield the lines of one input in blocks; several files are merged by arrival.
 
-    Within one file the order of lines is kept: it is the order of the log. `seen` is told how
-    many bytes (unpacked) each block had.
+    A block of plain scans is read at once. Within one file the order of lines is kept: it is the
+    order of the log. `seen` is told how many bytes (unpacked) each block had.
     """
     read = _TAKEN[source]
     if len(paths) == 1:
-        yield from _blocks(paths[0], read, seen)
+        for values in _values(paths[0], seen):
+            scans = scans_of(values) if source is Input.TRACKING else None
+            yield [read(line) for line in values] if scans is None else ScanBlock(values, scans)
         return
     merged = heapq.merge(
         *(_timed(_blocks(path, read, seen)) for path in paths), key=lambda pair: pair[0]
@@ -101,8 +117,8 @@ def read_blocks(
 
 
 def by_arrival(
-    inputs: Sequence[tuple[Input, Iterator[list[Line]]]],
-) -> Iterator[tuple[Input, list[Line]]]:
+    inputs: Sequence[tuple[Input, Iterator[Block]]],
+) -> Iterator[tuple[Input, Block]]:
     """Take turns between inputs, a block at a time: the one that has come less far is next.
 
     Inputs have clocks of their own, so this keeps memory small and changes no decision.
@@ -114,7 +130,7 @@ def by_arrival(
         turn = min(range(len(waiting)), key=lambda place: reached[waiting[place][0]])
         source, blocks, block = waiting[turn]
         yield source, block
-        reached[source] = max(reached[source], block[-1].arrival)
+        reached[source] = max(reached[source], _last_arrival(block))
         following = next(blocks, None)
         if following is None:
             del waiting[turn]
@@ -122,15 +138,25 @@ def by_arrival(
             waiting[turn] = (source, blocks, following)
 
 
-def _blocks(
-    path: Path, read: Callable[[bytes], Line], seen: Callable[[int], None]
-) -> Iterator[list[Line]]:
+def _values(path: Path, seen: Callable[[int], None]) -> Iterator[list[bytes]]:
+    """Yield lines in blocks, as values of records; empty ones are none."""
     with open_recording(path) as file:
         while raw := file.readlines(BLOCK_BYTES):
             seen(sum(map(len, raw)))
-            lines = [read(line) for line in raw if not line.isspace()]
-            if lines:
-                yield lines
+            values = [value for line in raw if (value := line.rstrip(b"\r\n")).strip()]
+            if values:
+                yield values
+
+
+def _blocks(
+    path: Path, read: Callable[[bytes], Line], seen: Callable[[int], None]
+) -> Iterator[list[Line]]:
+    for values in _values(path, seen):
+        yield [read(value) for value in values]
+
+
+def _last_arrival(block: Block) -> float:
+    return float(block.scans.arrivals[-1]) if isinstance(block, ScanBlock) else block[-1].arrival
 
 
 def _timed(blocks: Iterator[list[Line]]) -> Iterator[tuple[float, Line]]:
@@ -142,9 +168,8 @@ def _timed(blocks: Iterator[list[Line]]) -> Iterator[tuple[float, Line]]:
             yield reached, line
 
 
-def _read(line: bytes) -> tuple[bytes, _Head | None, Headers]:
+def _read(value: bytes) -> tuple[bytes, _Head | None, Headers]:
     """Return the value, its head (None = cannot be read) and the headers it would have."""
-    value = line.rstrip(b"\r\n")
     try:
         head = _head(value)
         if head.specversion is None:

@@ -1,4 +1,4 @@
-"""Writes the configuration reference and the JSON Schemas editors use, from the models.
+"""Writes the references and the JSON Schemas editors use, from models and tables.
 
 python -m pipeline.reference            # write
 python -m pipeline.reference --check    # exit code 1 when a file is not what it should be
@@ -16,9 +16,12 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from configs import mapping
+from configs.mapping import Mapping
 from configs.policy_schema import Policies
 from configs.problems import model_in
 from configs.schema import Detectors
+from pipeline.adapters.reference import vocabularies
 from pipeline.settings import Settings, variable
 
 ROOT: Final = Path(__file__).parent.parent
@@ -26,6 +29,7 @@ _FILES: Final[dict[str, type[BaseModel]]] = {
     "detectors": Detectors,
     "policies": Policies,
     "settings": Settings,
+    "mapping": Mapping,
 }
 _HEAD: Final = """\
 # Configuration reference
@@ -49,6 +53,7 @@ def files() -> Iterator[tuple[Path, str]]:
     for name, model in _FILES.items():
         yield ROOT / "configs" / "schemas" / f"{name}.schema.json", schema(name, model)
     yield ROOT / "docs" / "configuration.md", reference()
+    yield ROOT / "docs" / "vocabularies.md", vocabularies()
 
 
 def schema(name: str, model: type[BaseModel]) -> str:
@@ -66,6 +71,7 @@ def reference() -> str:
     parts = [_HEAD, "## Settings\n", *_settings(Settings)]
     for name, model in (("detectors", Detectors), ("policies", Policies)):
         parts += [f"## {name}.yaml\n", *_sections(model, "")]
+    parts += ["## A mapping (`forewarn ingest --from FILE.yaml`)\n", *_mapping()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -77,6 +83,28 @@ def _settings(model: type[BaseModel]) -> Iterator[str]:
         if inner is not None:
             yield f"### {name}\n\n{_first_line(inner)}\n"
             yield _table(name, inner.model_fields, variables=True)
+            for key, each in inner.model_fields.items():
+                deeper = model_in(each.annotation)
+                if deeper is not None:
+                    yield from _sections(deeper, f"{name}.{key}{_inside(each.annotation)}")
+
+
+def _mapping() -> Iterator[str]:
+    """Yield each kind of section once: most fields of a mapping are read the same way."""
+    yield _table("", Mapping.model_fields, variables=False)
+    kinds: dict[str, list[str]] = {}
+    for name in ("tracking", "complaints", "csv"):
+        model = model_in(Mapping.model_fields[name].annotation)
+        assert model is not None
+        yield f"### {name}\n\n{_first_line(model)}\n"
+        yield _table("", model.model_fields, variables=False)
+        for field, info in model.model_fields.items():
+            if (inner := model_in(info.annotation)) is not None:
+                kinds.setdefault(inner.__name__, []).append(f"`{field}`")
+    for name, fields in kinds.items():
+        column = getattr(mapping, name)
+        yield f"### {', '.join(dict.fromkeys(fields))}\n\n{_first_line(column)}\n"
+        yield _table("", column.model_fields, variables=False)
 
 
 def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
@@ -115,7 +143,7 @@ def _table(path: str, fields: dict[str, FieldInfo], *, variables: bool) -> str:
 
 def _default(field: FieldInfo) -> str:
     if model_in(field.annotation) is not None:
-        return "see below"
+        return "required; see below" if field.is_required() else "see below"
     if field.default is PydanticUndefined:
         return "required" if field.default_factory is None else "none"
     value: Any = field.default
@@ -126,7 +154,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, enum.Enum):
         value = value.value
     if isinstance(value, dict):
-        return f"{len(value)} words"
+        return f"{len(value)} words" if value else "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{list(value) if isinstance(value, tuple) else value}`"

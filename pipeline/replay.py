@@ -7,23 +7,27 @@ seen, as idle partitions' clocks do in the worker (`clock: data`), so that what 
 decided.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from configs.load import Config
 from detectors.decisions import Decision
-from pipeline.partition import partition_of
+from detectors.scan_columns import joined
+from pipeline.partition import partition_of, partitions_of
 from pipeline.record_columns import RecordColumns
-from pipeline.recordings import Line, by_arrival, read_blocks
+from pipeline.recordings import Block, Line, ScanBlock, by_arrival, read_blocks
 from pipeline.records import DeadLetter, RawRecord
+from pipeline.scan_reader import ReadRecords
 from pipeline.task import Input, Outcome, Task
 
-CHUNK: Final = 4000
+CHUNK: Final = 8000
 """Records of one partition judged at once; the decisions do not depend on it."""
 _EVENTS: Final = (Input.TRACKING, Input.COMPLAINTS)
 
@@ -68,29 +72,75 @@ class Replay:
         self._waiting: dict[Input, list[list[RawRecord]]] = {
             source: [[] for _ in self._tasks] for source in self._tasks[0].offsets
         }
+        self._scans: list[deque[RecordColumns]] = [deque() for _ in self._tasks]
+        """Scans that wait, in parts."""
         self._held: dict[tuple[Input, int], RecordColumns] = {}
         """Chunks of which a part has to wait for lessons."""
         self._offsets = {source: [0] * partitions for source in self._waiting}
-        self._partition_of: dict[Input, dict[bytes | None, int]] = {
-            source: {None: 0} for source in self._waiting
+        self._partition_of: dict[Input, dict[bytes | str | None, int]] = {
+            source: {None: 0} for source in _EVENTS
         }
         self._unjudged = 0
         self._result = Replayed()
 
-    def feed(self, source: Input, lines: Sequence[Line]) -> None:
+    def feed(self, source: Input, block: Block) -> None:
         """Take lines of one input; they are judged when there are enough for a chunk each."""
-        known, offsets = self._partition_of[source], self._offsets[source]
-        waiting, partitions = self._waiting[source], len(self._tasks)
-        for key, value, _, _, headers in lines:
-            place = known.get(key)
-            if place is None:
-                place = known[key] = partition_of(key or b"", partitions)
-            waiting[place].append(RawRecord(key, value, offsets[place], 0, headers))
-            offsets[place] += 1
-        self._result.records[source] += len(lines)
-        self._unjudged += len(lines)
-        if self._unjudged >= self._chunk * partitions:
+        if isinstance(block, ScanBlock):
+            count = self._feed_scans(block)
+        else:
+            count = self._feed_lines(source, block)
+        self._result.records[source] += count
+        self._unjudged += count
+        if self._unjudged >= self._chunk * len(self._tasks):
             self._judge()
+
+    def _feed_lines(self, source: Input, lines: Sequence[Line]) -> int:
+        known, offsets = self._partition_of[source], self._offsets[source]
+        parts: list[list[RawRecord]] = [[] for _ in self._tasks]
+        for key, value, _, _, headers in lines:
+            name = key if source is not Input.TRACKING or key is None else key.decode()
+            place = known.get(name)
+            if place is None:
+                place = known[name] = partition_of(key or b"", len(parts))
+            parts[place].append(RawRecord(key, value, offsets[place], 0, headers))
+            offsets[place] += 1
+        for place, part in enumerate(parts):
+            if source is not Input.TRACKING:
+                self._waiting[source][place] += part
+            elif part:
+                self._scans[place].append(RecordColumns.of(part))
+        return len(lines)
+
+    def _feed_scans(self, block: ScanBlock) -> int:
+        """Take scans that were read: each partition gets its part of them."""
+        scans, offsets = block.scans, self._offsets[Input.TRACKING]
+        keys = list(map("/".join, zip(scans.carriers, scans.parcel_ids, strict=True)))
+        partition = self._partitions_of(keys)
+        for place, queue in enumerate(self._scans):
+            mine = np.flatnonzero(partition == place)
+            if len(mine) == 0:
+                continue
+            listed, first = mine.tolist(), offsets[place]
+            offsets[place] += len(listed)
+            records = RecordColumns(
+                [None] * len(listed),
+                [block.values[each] for each in listed],
+                list(range(first, offsets[place])),
+                [0] * len(listed),
+            )
+            queue.append(ReadRecords(records, scans.take(mine)))
+        return len(keys)
+
+    def _partitions_of(self, keys: list[str]) -> NDArray[np.int64]:
+        """Return the partition of each parcel; those seen before are looked up."""
+        known = self._partition_of[Input.TRACKING]
+        try:
+            return np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
+        except KeyError:
+            new = list({key for key in keys if key not in known})
+        found = partitions_of([key.encode() for key in new], len(self._tasks))
+        known.update(zip(new, found.tolist(), strict=True))
+        return np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
 
     def finish(self) -> Replayed:
         """Judge what is left, let time come to the largest arrival, and return everything."""
@@ -121,7 +171,8 @@ class Replay:
         )
 
     def _waits(self, source: Input, place: int) -> bool:
-        return bool(self._waiting[source][place]) or (source, place) in self._held
+        more = self._scans[place] if source is Input.TRACKING else self._waiting[source][place]
+        return bool(more) or (source, place) in self._held
 
     def _judge(self) -> None:
         """Judge all that waits and may be judged, of all inputs, task by task in turns."""
@@ -157,10 +208,25 @@ class Replay:
         held = self._held.pop((source, place), None)
         if held is not None:
             return held
+        if source is Input.TRACKING:
+            return self._next_scans(place)
         waiting = self._waiting[source][place]
         chunk = waiting[: self._chunk]
         del waiting[: self._chunk]
         return RecordColumns.of(chunk)
+
+    def _next_scans(self, place: int) -> RecordColumns:
+        """Return scans that wait, about as many as a chunk has; read and unread ones apart."""
+        queue = self._scans[place]
+        if not queue:
+            return RecordColumns.of(())
+        parts = [queue.popleft()]
+        while queue and sum(map(len, parts)) < self._chunk and type(queue[0]) is type(parts[0]):
+            parts.append(queue.popleft())
+        whole = _together(parts)
+        if len(whole) > self._chunk:
+            queue.appendleft(whole[self._chunk :])
+        return whole[: self._chunk]
 
     def _keep(self, outcome: Outcome) -> None:
         self._result.decisions += outcome.decisions
@@ -183,6 +249,14 @@ class Replay:
         self._waiting[source][target].append(record)
 
 
+def _together(parts: Sequence[RecordColumns]) -> RecordColumns:
+    if len(parts) == 1:
+        return parts[0]
+    records = RecordColumns.joined(parts)
+    read = [part.scans for part in parts if isinstance(part, ReadRecords)]
+    return ReadRecords(records, joined(read)) if read else records
+
+
 def replay(
     config: Config,
     tracking: Sequence[Path],
@@ -191,12 +265,12 @@ def replay(
     *,
     chunk: int = CHUNK,
     seen: Callable[[int], None] = lambda _: None,
-    read: Callable[[Input, Sequence[Line]], None] = lambda _, __: None,
+    read: Callable[[Input, Block], None] = lambda _, __: None,
 ) -> Replayed:
     """Replay files; `seen` is told bytes as they are read, `read` sees every block of lines."""
     run = Replay(config, partitions, chunk)
     inputs = [(Input.TRACKING, tracking), (Input.COMPLAINTS, complaints)]
-    streams: list[tuple[Input, Iterator[list[Line]]]] = [
+    streams: list[tuple[Input, Iterator[Block]]] = [
         (source, read_blocks(source, paths, seen)) for source, paths in inputs if paths
     ]
     for source, lines in by_arrival(streams):

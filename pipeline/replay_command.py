@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from configs.load import load_config
-from pipeline.recordings import Line, is_packed
+from pipeline.recordings import Block, ScanBlock, is_packed
 from pipeline.records import DeadLetter
 from pipeline.replay import replay
 from pipeline.scorecard import read_truth, score, show
@@ -93,9 +93,9 @@ class _Named:
     def __init__(self) -> None:
         self.times: dict[str, list[datetime]] = defaultdict(list)
 
-    def read(self, source: Input, lines: Sequence[Line]) -> None:
+    def read(self, source: Input, lines: Block) -> None:
         """Take note of a block of lines."""
-        if source is Input.COMPLAINTS:
+        if source is Input.COMPLAINTS and not isinstance(lines, ScanBlock):
             for line in lines:
                 if line.parcel_id and math.isfinite(line.arrival):
                     at = datetime.fromtimestamp(line.arrival, UTC)

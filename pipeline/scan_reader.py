@@ -11,7 +11,7 @@ refused, and why, is decided there alone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from detectors.base import Batch
 from detectors.events import MAX_VALUE_MINOR, TrackingEvent
-from detectors.scan_columns import CODE, ScanColumns, ScanContext, columns_of
+from detectors.scan_columns import CODE, ScanColumns, ScanContext, columns_of, joined
 from pipeline import cloudevents
 from pipeline.instants import seconds_of
 from pipeline.limits import (
@@ -33,6 +33,8 @@ from pipeline.limits import (
 from pipeline.record_columns import RawRecord, RecordColumns
 from pipeline.records import DeadLetter, read_tracking
 
+AT_ONCE: Final = 1024
+"""Records decoded together: their fields should still be in the processor's cache afterwards."""
 BLOCK: Final = 64
 """Records read one by one when one among them is not plain."""
 
@@ -64,13 +66,58 @@ class ScanChunk:
     dead: list[DeadLetter]
 
 
+class ReadRecords(RecordColumns):
+    """Records whose scans were read already: all of them are plain."""
+
+    __slots__ = ("scans",)
+
+    def __init__(self, records: RecordColumns, scans: ScanColumns) -> None:
+        super().__init__(
+            records.keys, records.values, records.offsets, records.timestamps_ms, records.headers
+        )
+        self.scans = scans
+
+    @overload
+    def __getitem__(self, place: int) -> RawRecord: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "ReadRecords": ...
+
+    def __getitem__(self, place: int | slice) -> "RawRecord | ReadRecords":
+        """Return one record, or records side by side with their scans."""
+        if isinstance(place, slice):
+            start, stop, _ = place.indices(len(self))
+            return ReadRecords(super().__getitem__(place), self.scans.part(start, stop))
+        return super().__getitem__(place)
+
+
 def read_scans(records: Sequence[RawRecord], *, history: bool = False) -> ScanChunk:
     """Decode scans; never raises for what a record says. `history` as in `read_tracking`."""
+    if isinstance(records, ReadRecords):
+        return ScanChunk(records.scans, records, [])
     columns = RecordColumns.of(records)
-    scans = _plain(columns, history=history)
+    scans = _all_plain(columns, history=history)
     if scans is not None:
         return ScanChunk(scans, columns, [])
     return _in_blocks(columns, history=history)
+
+
+def scans_of(values: list[bytes]) -> ScanColumns | None:
+    """Return the scans of lines of a file when all of them are plain, else None."""
+    count = len(values)
+    nothing: list[bytes | None] = [None] * count
+    return _all_plain(RecordColumns(nothing, [*values], [0] * count, [0] * count), history=True)
+
+
+def _all_plain(records: RecordColumns, *, history: bool) -> ScanColumns | None:
+    """Return the scans of records that are all plain, else None."""
+    parts: list[ScanColumns] = []
+    for start in range(0, len(records), AT_ONCE):
+        part = _plain(records[start : start + AT_ONCE], history=history)
+        if part is None:
+            return None
+        parts.append(part)
+    return joined(parts) if parts else None
 
 
 def _in_blocks(columns: RecordColumns, *, history: bool) -> ScanChunk:
@@ -88,7 +135,7 @@ def _in_blocks(columns: RecordColumns, *, history: bool) -> ScanChunk:
         parts.append(columns_of(Batch(read.events, read.arrivals)))
         kept += read.records
         dead += read.dead
-    return ScanChunk(_joined(parts), kept, dead)
+    return ScanChunk(joined(parts), kept, dead)
 
 
 def _plain(records: RecordColumns, *, history: bool) -> ScanColumns | None:
@@ -276,45 +323,6 @@ def _context(columns: Mapping[str, _Column], count: int) -> ScanContext | None:
         service_levels=services,
         promised=np.where(given, promised, 0.0),
         values=np.array([0 if value is None else value + 1 for value in values], np.int64),
-    )
-
-
-def _joined(parts: Sequence[ScanColumns]) -> ScanColumns:
-    """Return parts one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    starts = np.cumsum([0, *map(len, parts)]).tolist()
-    contexts = [part.context for part in parts]
-
-    def texts(column: str) -> list[Any]:
-        return [each for part in parts for each in getattr(part, column)]
-
-    def brought(column: str) -> list[Any]:
-        return [each for context in contexts for each in getattr(context, column)]
-
-    return ScanColumns(
-        parcel_ids=texts("parcel_ids"),
-        carriers=texts("carriers"),
-        milestones=np.concatenate([np.zeros(0, np.uint8), *(p.milestones for p in parts)]),
-        occurred=np.concatenate([_NO_SECONDS, *(part.occurred for part in parts)]),
-        arrivals=np.concatenate([_NO_SECONDS, *(part.arrivals for part in parts)]),
-        facilities=texts("facilities"),
-        regions=texts("regions"),
-        context=ScanContext(
-            positions=np.concatenate(
-                [
-                    _NO_POSITIONS,
-                    *(c.positions + start for c, start in zip(contexts, starts, strict=False)),
-                ]
-            ),
-            order_ids=brought("order_ids"),
-            customer_ids=brought("customer_ids"),
-            origins=brought("origins"),
-            destinations=brought("destinations"),
-            service_levels=brought("service_levels"),
-            promised=np.concatenate([_NO_SECONDS, *(c.promised for c in contexts)]),
-            values=np.concatenate([_NO_POSITIONS, *(c.values for c in contexts)]),
-        ),
     )
 
 

@@ -9,7 +9,6 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.scan_columns import ScanColumns, ScanContext
 from pipeline.record_columns import RecordColumns
 from pipeline.scan_reader import ScanChunk
 
@@ -66,31 +65,5 @@ class ScansAhead:
         reached = self.records.offsets[self._record - 1] if self._record > first else None
         dead = [each for each in self._chunk.dead if before <= each.record.offset < until]
         return ScanChunk(
-            _part(self._chunk.batch, start, stop), self._chunk.records[start:stop], dead
+            self._chunk.batch.part(start, stop), self._chunk.records[start:stop], dead
         ), reached
-
-
-def _part(columns: ScanColumns, start: int, stop: int) -> ScanColumns:
-    if (start, stop) == (0, len(columns)):
-        return columns
-    context = columns.context
-    low, high = np.searchsorted(context.positions, (start, stop)).tolist()
-    return ScanColumns(
-        parcel_ids=columns.parcel_ids[start:stop],
-        carriers=columns.carriers[start:stop],
-        milestones=columns.milestones[start:stop],
-        occurred=columns.occurred[start:stop],
-        arrivals=columns.arrivals[start:stop],
-        facilities=columns.facilities[start:stop],
-        regions=columns.regions[start:stop],
-        context=ScanContext(
-            positions=context.positions[low:high] - start,
-            order_ids=context.order_ids[low:high],
-            customer_ids=context.customer_ids[low:high],
-            origins=context.origins[low:high],
-            destinations=context.destinations[low:high],
-            service_levels=context.service_levels[low:high],
-            promised=context.promised[low:high],
-            values=context.values[low:high],
-        ),
-    )

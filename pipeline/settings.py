@@ -29,6 +29,7 @@ from pydantic_settings import SettingsError as _UnreadableVariable
 
 from configs.problems import ConfigError, Location, Place, Problem, known_keys, nearest, problems_of
 from configs.source import Source, read_source
+from pipeline.ingest.settings import Ingest
 
 PREFIX: Final = "FOREWARN_"
 FILE_VARIABLE: Final = "FOREWARN_SETTINGS"
@@ -263,6 +264,7 @@ class Settings(BaseSettings):
     deliver: Deliver = Deliver()
     metrics: Metrics = Metrics()
     log: Log = Log()
+    ingest: Ingest = Ingest()
 
     @classmethod
     def settings_customise_sources(

@@ -8,7 +8,16 @@ import pytest
 import zstandard
 
 from pipeline.cloudevents import STRUCTURED_JSON
-from pipeline.recordings import Line, by_arrival, is_packed, open_recording, read_blocks
+from pipeline.recordings import (
+    Block,
+    Line,
+    ScanBlock,
+    _tracking,
+    by_arrival,
+    is_packed,
+    open_recording,
+    read_blocks,
+)
 from pipeline.task import Input
 
 
@@ -26,7 +35,17 @@ def _lines(path: Path, *lines: bytes) -> Path:
 
 
 def _read(*paths: Path, source: Input = Input.TRACKING) -> list[Line]:
-    return [line for block in read_blocks(source, paths) for line in block]
+    return [line for block in read_blocks(source, paths) for line in _one_by_one(block)]
+
+
+def _one_by_one(block: Block) -> list[Line]:
+    """Return a block's lines; where they were read at once, they say what each says alone."""
+    if not isinstance(block, ScanBlock):
+        return block
+    lines = [_tracking(value) for value in block.values]
+    assert [line.arrival for line in lines] == block.scans.arrivals.tolist()
+    assert [line.parcel_id for line in lines] == list(block.scans.parcel_ids)
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -45,6 +64,17 @@ def test_every_packing_reads_the_same(tmp_path: Path, pack) -> None:  # type: ig
     with open_recording(path) as file:
         assert file.read() == raw
     assert is_packed(path) == (pack is not bytes)
+
+
+def test_plain_scans_are_read_at_once_and_others_one_by_one(tmp_path: Path) -> None:
+    """One odd line makes its block lines again; order and number stay."""
+    plain, odd = _scan("P1", 1), b'{"odd": true}\n'
+    (block,) = read_blocks(Input.TRACKING, [_lines(tmp_path / "plain", plain, plain)])
+    assert isinstance(block, ScanBlock)
+    assert len(block.scans) == 2
+    (block,) = read_blocks(Input.TRACKING, [_lines(tmp_path / "odd", plain, odd, plain)])
+    assert not isinstance(block, ScanBlock)
+    assert [line.parcel_id for line in block] == ["P1", "", "P1"]
 
 
 def test_a_line_knows_key_and_arrival(tmp_path: Path) -> None:
@@ -93,13 +123,13 @@ def test_files_are_merged_by_arrival_and_keep_their_own_order(tmp_path: Path) ->
 def test_inputs_take_turns_by_arrival() -> None:
     """The input that has come less far is read next, and none is left out."""
 
-    def block(*arrivals: float) -> list[Line]:
+    def block(*arrivals: float) -> Block:
         return [Line(b"k", b"", arrival, "", ()) for arrival in arrivals]
 
     tracking = iter([block(1, 2), block(3, 9), block(10)])
     complaints = iter([block(5), block(6, 7)])
     turns = [
-        (source, lines[-1].arrival)
+        (source, _one_by_one(lines)[-1].arrival)
         for source, lines in by_arrival(
             [(Input.TRACKING, tracking), (Input.COMPLAINTS, complaints)]
         )

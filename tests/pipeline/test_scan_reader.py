@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.scan_columns import columns_of
+from detectors.scan_columns import columns_of, joined
 from pipeline.record_columns import RawRecord, RecordColumns
 from pipeline.records import read_tracking
-from pipeline.scan_reader import BLOCK, ScanChunk, _plain, read_scans
+from pipeline.scan_reader import BLOCK, ScanChunk, _plain, read_scans, scans_of
 from tests.pipeline.test_records import (
     _HEADERS,
     _RAW,
@@ -137,6 +137,30 @@ def test_context_is_told_by_those_that_bring_it() -> None:
     context = assert_same(records).batch.context
     assert context.positions.tolist() == [1, 2]
     assert context.values.tolist() == [1, 0]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 30), st.integers(0, 30))
+def test_parts_of_scans_are_scans_of_parts(chosen: list[bool], start: int, stop: int) -> None:
+    """Side by side, at any places, and joined again: context stays with its scan."""
+    every = [
+        scan(event_id=f"e-{n}", order_id=f"o-{n}") if n % 3 else scan(event_id=f"e-{n}")
+        for n in range(len(chosen))
+    ]
+    whole = scans_of(every)
+    assert whole is not None
+    start, stop = min(start, stop, len(every)), min(max(start, stop), len(every))
+    for part, values in (
+        (whole.part(start, stop), every[start:stop]),
+        (
+            whole.take(np.flatnonzero(chosen)),
+            [value for value, taken in zip(every, chosen, strict=True) if taken],
+        ),
+        (joined([whole.part(0, start), whole.part(start, len(every))]), every),
+    ):
+        alone = read_scans([record(value, timestamp_ms=0) for value in values]).batch
+        assert list(part.parcel_ids) == list(alone.parcel_ids)
+        assert part.context.positions.tolist() == alone.context.positions.tolist()
+        assert list(part.context.order_ids) == list(alone.context.order_ids)
 
 
 def test_no_records_make_no_scans() -> None:
