@@ -3,7 +3,7 @@
     python -m benchmarks.scaling --json docs/performance/results.json
 
 Everything between the two markers of the page is replaced: what was assumed, what was measured
-(from a run of the suite; `TODO-MEASURED` where it has no figure), and each step of the arithmetic
+(from a run of the suite; `NOT-MEASURED` where it has no figure), and each step of the arithmetic
 with its formula.
 """
 
@@ -24,7 +24,7 @@ from benchmarks.terminal import number
 BEGIN: Final = "<!-- scaling: python -m benchmarks.scaling -->"
 END: Final = "<!-- end of scaling -->"
 PAGE: Final = Path("docs/scaling.md")
-TODO: Final = "TODO-MEASURED"
+UNMEASURED: Final = "NOT-MEASURED"
 
 Values = Mapping[str, float]
 
@@ -146,7 +146,7 @@ def _inputs(givens: list[Given]) -> Iterator[str]:
     yield "| put in | | unit | from |"
     yield "|---|---|---|---|"
     for given in givens:
-        value = TODO if given.value is None else _plain(given.value)
+        value = UNMEASURED if given.value is None else _plain(given.value)
         yield f"| {given.name} | {value} | {given.unit} | {given.source} |"
 
 
@@ -157,7 +157,7 @@ def _steps(values: dict[str, float]) -> Iterator[str]:
         try:
             values[step.name] = step.of(values)
         except KeyError:
-            yield f"| {step.name} | {TODO} | {step.unit} | {step.formula} |"
+            yield f"| {step.name} | {UNMEASURED} | {step.unit} | {step.formula} |"
         else:
             yield f"| {step.name} | {_plain(values[step.name])} | {step.unit} | {step.formula} |"
 

@@ -59,7 +59,7 @@ def test_what_was_not_measured_is_marked_with_all_that_follows() -> None:
     """No figure stands where none was found."""
     found = cells(scaling.rendered(None))
     assert {found[name] for name in ("rate", "cores", "memory", "workers", "written")} == {
-        scaling.TODO
+        scaling.UNMEASURED
     }
     assert found["input"] == "74.5"
 
