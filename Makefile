@@ -51,6 +51,7 @@ bench: $(PEERS)  ## everything that is measured, beside its peers, in minutes
 bench-full: $(PEERS)  ## the same, larger and more often: the figures of docs/performance.md
 	@$(BIN)/python -m benchmarks --full --json docs/performance/results.json
 	@$(BIN)/python -m benchmarks.report --json docs/performance/results.json
+	@$(BIN)/python -m benchmarks.scaling --json docs/performance/results.json
 
 # Quix Streams lives in an environment of its own; Kafka Streams is built by the benchmark itself.
 $(PEERS): $(STAMP) requirements-bench.lock requirements-peers.lock

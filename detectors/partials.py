@@ -98,18 +98,23 @@ class PartialCounts:
 
     def load(self, blob: bytes) -> None:
         """Replace all by what `dump` returned; raises `StateError`."""
+        self._names, self._numbers, self._parts = [], {}, []
+        self.through = self.join(blob)
+        self._changed = False
+
+    def join(self, blob: bytes) -> int | None:
+        """Add what waits elsewhere, as `dump` returned it; return how far that has been sent."""
         try:
             waiting = _decode(blob)
             columns = np.frombuffer(waiting.columns, "<i8").reshape(6, -1).astype(np.int64)
         except (msgspec.DecodeError, ValueError) as error:
             raise StateError(f"broken partial counts: {error}") from error
-        self.through = waiting.through
-        self._names, self._numbers = [], {}
         numbers = np.array([self.number(name) for name in waiting.names], np.int64)
         if columns.shape[1]:
             columns[_SERIES] = numbers[columns[_SERIES]]
-        self._parts = [columns]
-        self._changed = False
+        self._parts.append(columns)
+        self._changed = True
+        return waiting.through
 
     def _gathered(self) -> Columns:
         return np.concatenate([np.empty((6, 0), np.int64), *self._parts], axis=1)

@@ -32,7 +32,7 @@ def page_of(key: str, pages: int) -> int:
     return crc32(key.encode()) & (pages - 1)
 
 
-class _Blob(msgspec.Struct, array_like=True):
+class TableBlob(msgspec.Struct, array_like=True):
     """Rows on the wire: keys, a column after the other, and keys that are gone."""
 
     format: int
@@ -331,7 +331,7 @@ class Table:
             keys, rows = [keys[place] for place in order], rows[order]
         listed = rows.tolist()
         return msgspec.msgpack.encode(
-            _Blob(
+            TableBlob(
                 FORMAT,
                 self.name,
                 keys,
@@ -341,7 +341,7 @@ class Table:
             )
         )
 
-    def _decode(self, blob: bytes) -> _Blob:
+    def _decode(self, blob: bytes) -> TableBlob:
         try:
             decoded = _decode_blob(blob)
         except msgspec.DecodeError as error:
@@ -356,7 +356,7 @@ class Table:
             raise StateError(f"{self.name}: rows have other columns than this version's")
         return decoded
 
-    def _fill(self, decoded: _Blob) -> None:
+    def _fill(self, decoded: TableBlob) -> None:
         self.loads += 1
         rows = self._upsert(decoded.keys)
         for name, raw in decoded.numbers.items():
@@ -393,7 +393,7 @@ def _little(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("<"))
 
 
-_decode_blob = msgspec.msgpack.Decoder(_Blob).decode
+_decode_blob = msgspec.msgpack.Decoder(TableBlob).decode
 _decode_state = msgspec.msgpack.Decoder(_State).decode
 
 

@@ -31,6 +31,11 @@ ENTRIES: Final = (
     Entry("worker", "pipeline.run:worker_command", "Judge events: Kafka in, decisions out."),
     Entry("deliver", "pipeline.run:deliver_command", "Decisions in, coupons and alerts out."),
     Entry("topics", "pipeline.topics_command:topics_app", "Create or check Forewarn's topics."),
+    Entry(
+        "repartition",
+        "pipeline.repartition_command:repartition_command",
+        "More partitions for a running system.",
+    ),
     Entry("simulate", "pipeline.simulate:simulate_command", "Make parcels with planted trouble."),
     Entry("ingest", "pipeline.ingest.command:ingest_command", "Pour in what carriers send."),
     Entry("import-orders", "pipeline.importer:import_command", "Turn a shop's orders into events."),

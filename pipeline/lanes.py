@@ -32,6 +32,7 @@ from pipeline.policy import judge
 from pipeline.records import DeadLetter, RawRecord
 from pipeline.remedies import EpisodeEnded, Nothing, RemedyRequest, Wish, decode_wish, encode_wish
 from pipeline.settings import Clock, Settings
+from pipeline.stops import Sealed
 from pipeline.transactions import Outgoing, Transactions
 from sinks.base import Sink
 
@@ -164,6 +165,9 @@ class Lane:
             asyncio.to_thread(self._judging.open), asyncio.to_thread(self._writing.open)
         )
         book = await asyncio.to_thread(read_book, self._kafka, self.partition)
+        if book.seal is not None:
+            name = self._kafka.topic("ledger")
+            raise Sealed(f"partition {self.partition} of {name}: {book.seal.text}")
         offset = await asyncio.to_thread(
             committed_offset, self._kafka, deliver_group(self._kafka), "remedies", self.partition
         )

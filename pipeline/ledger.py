@@ -26,6 +26,7 @@ import msgspec
 
 from detectors.events import Instant
 from pipeline.remedies import OperationsAlert, Reason, RemedyRequest
+from pipeline.seals import SEAL_KEY, Seal
 
 
 class State(StrEnum):
@@ -102,7 +103,13 @@ class AlertEntry(msgspec.Struct, frozen=True, kw_only=True, tag="alert", tag_fie
     at: Instant
 
 
-Entry = RemedyEntry | NotificationEntry | AlertEntry
+class SealEntry(msgspec.Struct, frozen=True, kw_only=True, tag="seal", tag_field="type"):
+    """From here on nobody may issue from this partition, or, without a seal, somebody may again."""
+
+    seal: Seal | None = None
+
+
+Entry = RemedyEntry | NotificationEntry | AlertEntry | SealEntry
 _DECODER: Final = msgspec.json.Decoder(Entry)
 
 
@@ -126,6 +133,8 @@ def decode_entry(value: bytes) -> Entry:
 
 def key_of(entry: Entry) -> bytes:
     """Return the record's key: entries of one remedy, or of one alert, stay together."""
+    if isinstance(entry, SealEntry):
+        return SEAL_KEY
     return (entry.alert.alert_id if isinstance(entry, AlertEntry) else entry.remedy_id).encode()
 
 
@@ -171,6 +180,8 @@ class Book:
     alerts: dict[str, AlertEntry] = field(default_factory=dict)
     offset: int = 0
     """Offset after the last entry applied."""
+    seal: Seal | None = None
+    """Why nobody may issue from this partition."""
     reserved_minor: Counter[str] = field(default_factory=Counter)
     """By budget."""
     spent_minor: Counter[str] = field(default_factory=Counter)
@@ -180,6 +191,9 @@ class Book:
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry in; a repeated one changes nothing. Raises `BrokenLedger`."""
+        if isinstance(entry, SealEntry):
+            self.seal = entry.seal
+            return
         if isinstance(entry, AlertEntry):
             self._apply_alert(entry)
             return

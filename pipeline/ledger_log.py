@@ -2,19 +2,18 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from pipeline.ledger import Book, BrokenLedger, Entry, decode_entry, encode_entry, key_of
+from pipeline.log_reader import log_start, read_messages
 from pipeline.settings import Kafka
 from pipeline.stops import BrokerUnavailable
 from pipeline.transactions import Outgoing, Transactions
 
-_SILENCE_SECONDS: Final = 60.0
-_log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 
 class KafkaLedger:
@@ -70,7 +69,7 @@ def read_book(kafka: Kafka, partition: int) -> Book:
         if value is None:
             book.offset = offset
             continue
-        if not book.offset and offset:
+        if not book.offset and offset and log_start(kafka, "ledger", partition):
             raise BrokenLedger(
                 f"ledger partition {partition} begins at offset {offset}: its beginning was "
                 "deleted, so what was paid is not known. Set its retention.ms to -1 and restore it"
@@ -104,38 +103,5 @@ def committed_offset(kafka: Kafka, group: str, topic: str, partition: int) -> in
 
 def read_values(kafka: Kafka, topic: str, partition: int) -> Iterator[tuple[int, bytes | None]]:
     """Read a partition to its end, read committed; the last item is (end offset, None)."""
-    name = kafka.topic(topic)
-    reader = Consumer(
-        {
-            "bootstrap.servers": kafka.brokers,
-            "group.id": f"{kafka.group}-deliver-reader",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 50,
-        },
-        logger=_log,
-    )
-    try:
-        reader.assign([TopicPartition(name, partition, 0)])
-        heard = time.monotonic()
-        while True:
-            message = reader.poll(1.0)
-            if message is None:
-                if time.monotonic() - heard > _SILENCE_SECONDS:
-                    raise BrokerUnavailable(f"{name}: no answer for {_SILENCE_SECONDS:.0f} s")
-                continue
-            heard = time.monotonic()
-            error = message.error()
-            if error is None:
-                yield message.offset() or 0, message.value() or b""
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # has no public name
-                yield message.offset() or 0, None
-                return
-            elif error.fatal() or not error.retriable():
-                raise BrokerUnavailable(f"{name} cannot be read: {error.str()}") from (
-                    KafkaException(error)
-                )
-    finally:
-        reader.close()
+    for message in read_messages(kafka, topic, partition):
+        yield message.offset() or 0, None if message.error() else message.value() or b""

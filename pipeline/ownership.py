@@ -53,16 +53,24 @@ class Owned:
         Which one.
     progress
         Is told while scans wait for others.
+    sealed
+        Whether it may be sealed (`StateLog`).
     """
 
     def __init__(
-        self, settings: Settings, config: Config, partition: int, progress: Progress
+        self,
+        settings: Settings,
+        config: Config,
+        partition: int,
+        progress: Progress,
+        *,
+        sealed: bool = False,
     ) -> None:
         self.partition = partition
         self.lock = asyncio.Lock()
         self._history = settings.clock is Clock.DATA
         self.task = Task(partition, settings.kafka.partitions, config, history=self._history)
-        self.log = StateLog(settings.kafka, partition)
+        self.log = StateLog(settings.kafka, partition, sealed=sealed)
         self._config = config
         self._partitions = settings.kafka.partitions
         self._topics = {source: settings.kafka.topic(source) for source in Input}

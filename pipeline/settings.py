@@ -116,8 +116,9 @@ class Kafka(_Section):
     it a worker that is back within the session timeout gets its partitions again and the others do
     not notice; without it, each stop and start is a rebalance."""
     partitions: int = Field(default=4, ge=1, le=1024)
-    """Partitions of every input topic: the most workers that can share the work. It cannot be
-    changed later without a replay, because a parcel's state lies where its key falls."""
+    """Partitions of every input topic: the most workers that can share the work. It is never
+    changed in place, because a parcel's state lies where its key falls: `forewarn repartition`
+    brings everything to topics under a new prefix."""
     replication: int = Field(default=1, ge=1, le=16)
     """Copies of every topic; 3 where losing a broker must lose nothing."""
     retention_days: float = Field(default=7, gt=0)

@@ -24,9 +24,10 @@ from pipeline.letters import headers_of
 from pipeline.record_columns import Headers
 from pipeline.recovery import Recovery
 from pipeline.ring import Ring, State, Write
+from pipeline.seals import take_seal
 from pipeline.settings import Kafka
 from pipeline.state_reader import read_latest
-from pipeline.stops import BrokerUnavailable, Fenced, WorkerFailure
+from pipeline.stops import BrokerUnavailable, Fenced, Sealed, WorkerFailure
 from pipeline.task import Input, Outcome
 
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
@@ -49,11 +50,14 @@ class StateLog:
         Where the topics are and what they are called.
     partition
         Which task.
+    sealed
+        Whether to open it although it is sealed: what moves the state may.
     """
 
-    def __init__(self, kafka: Kafka, partition: int) -> None:
+    def __init__(self, kafka: Kafka, partition: int, *, sealed: bool = False) -> None:
         self.partition = partition
         self.ring = Ring()
+        self._may_be_sealed = sealed
         self._kafka = kafka
         self._topic = kafka.topic("state")
         self._producer: Producer | None = None
@@ -61,17 +65,35 @@ class StateLog:
     def open(self, state: State) -> None:
         """Fence the former owner, then load what it committed into a fresh state.
 
-        Raises `BrokenRing`, `Fenced` or `BrokerUnavailable`.
+        Raises `BrokenRing`, `Fenced`, `Sealed` or `BrokerUnavailable`.
         """
-        self._producer = self._new_producer()
-        self._retried("the broker did not let the task begin", self._producer.init_transactions)
+        self._fence()
         self.reload(state)
 
     def reload(self, state: State) -> None:
         """Load what is committed into a fresh state and let the ring stand there."""
         recovery = Recovery(self.partition)
+        latest = self._latest(recovery)
+        seal = take_seal(latest)
+        if seal is not None and not self._may_be_sealed:
+            raise Sealed(f"partition {self.partition} of {self._topic}: {seal.text}")
         self.ring = Ring()
-        self.ring.recover(self._latest(recovery), state, recovery.loaded)
+        self.ring.recover(latest, state, recovery.loaded)
+
+    def renew(self, pages: int) -> None:
+        """Fence the former owner and begin a new ring of so many pages; what was there is gone.
+
+        Only under a seal, so that no state in use is lost; raises `WorkerFailure` otherwise.
+        """
+        producer = self._fence()
+        latest = self._latest(Recovery(self.partition))
+        if take_seal(latest) is None:
+            raise WorkerFailure(f"partition {self.partition} of {self._topic} is in use")
+        self.ring = Ring(pages=pages)
+        producer.begin_transaction()
+        for key in latest:
+            self._produce(producer, self._topic, self.partition, key, None)
+        self._retried("old state was not removed", producer.commit_transaction)
 
     def commit(
         self,
@@ -101,6 +123,11 @@ class StateLog:
     def close(self) -> None:
         """Forget the producer. What it has not committed is aborted by its successor."""
         self._producer = None
+
+    def _fence(self) -> Producer:
+        self._producer = self._new_producer()
+        self._retried("the broker did not let the task begin", self._producer.init_transactions)
+        return self._producer
 
     def _owned(self) -> Producer:
         if self._producer is None:

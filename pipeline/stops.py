@@ -5,6 +5,7 @@
     ├── BrokenRing          4   the state log cannot be trusted; never an empty start
     ├── SourceGap           5   records were deleted before they were read
     ├── WrongTopics         7   topics are missing or unfit
+    │   └── Sealed          7   they wait for their state, or it has moved elsewhere
     ├── CoreBroken          8   a core fails on more than single records
     └── BrokerUnavailable   9   the broker does not answer: start again
 
@@ -42,6 +43,10 @@ class WrongTopics(WorkerFailure):
     """Topics are missing or cannot be worked with."""
 
     exit_code = 7
+
+
+class Sealed(WrongTopics):
+    """`forewarn repartition` keeps everybody else from these topics."""
 
 
 class CoreBroken(WorkerFailure):

@@ -215,7 +215,12 @@ class Task:
         Whom scans wait for may have nothing to read and follow that clock.
         """
         heard: float = self._flow.latest
-        return heard if self._ahead is None else max(heard, self._ahead.latest)
+        return max(heard, self.latest_ahead)
+
+    @property
+    def latest_ahead(self) -> float:
+        """The largest arrival of scans that were read and wait; -inf for none."""
+        return float("-inf") if self._ahead is None else self._ahead.latest
 
     def rows(self) -> int:
         """Return the rows of state of all cores."""

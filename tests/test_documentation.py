@@ -21,6 +21,7 @@ DOCUMENTS = (
     "docs/configuration.md",
     "docs/real-data.md",
     "docs/performance.md",
+    "docs/scaling.md",
 )
 ARRIVAL_MS = 1_773_000_000_000
 """2026-03-08: after every example."""
