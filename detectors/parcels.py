@@ -31,15 +31,15 @@ import numpy as np
 from detectors.base import GRID_SECONDS, Batch, Lesson, Output, StateError
 from detectors.deliveries import Deliveries
 from detectors.events import TrackingEvent
-from detectors.lessons import DELAY, NEVER, Inbox, lessons, teacher_name, teachers_of
+from detectors.lessons import NEVER
 from detectors.movements import Movements
 from detectors.parcel_table import ParcelTable
 from detectors.partials import PartialCounts
+from detectors.pupil import Pupil
 from detectors.sayings import Sayings
 from detectors.scan_columns import ScanColumns, Seconds, columns_of
 from detectors.scans import Scans
 from detectors.table import pack, unpack
-from detectors.tallies import split
 from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
@@ -121,13 +121,6 @@ class ParcelsCore:
             raise ValueError("epoch_seconds is a whole number of minutes")
         self.epoch_seconds = epoch_seconds
         self.clock = NEVER
-        self._promised = NEVER
-        """No scan comes before, seconds; as `clock`, or ahead of it."""
-        self._source = source
-        self._alone = len(sources) < 2
-        self._teachers = teachers_of(len(sources))
-        self._inbox = Inbox(map(teacher_name, self._teachers))
-        self._lessons: list[Lesson] = []
         self._derived = True
         self._said = Sayings()
         self._parcels = parcels = ParcelTable()
@@ -141,8 +134,9 @@ class ParcelsCore:
             max_segments=max_segments,
             least_wait_seconds=least_wait_seconds,
             soonest_probability=soonest_probability,
-            shared=not self._alone,
+            shared=len(sources) > 1,
         )
+        self._pupil = Pupil(source, sources, self._usual, epoch_seconds=epoch_seconds)
         self._traffic = Traffic(
             parcels, self._partials, allowed_lateness_seconds=allowed_lateness_seconds
         )
@@ -184,21 +178,16 @@ class ParcelsCore:
     @property
     def limit(self) -> float:
         """The time the clock may not come to yet, seconds."""
-        if self._alone:
-            return float("inf")
-        return self._inbox.through + DELAY * self.epoch_seconds
+        return self._pupil.limit
 
     def room(self, arrivals: Seconds) -> int:
         """Return how many of the next scans may come, by their arrivals in order."""
-        if self._alone:
-            return len(arrivals)
-        clock = np.maximum.accumulate(np.maximum(arrivals, max(self.clock, self._promised)))
-        return int(np.searchsorted(clock, self.limit))
+        return self._pupil.room(arrivals, self.clock)
 
     def hear(self, told: Sequence[Lesson]) -> None:
         """Take merged lessons; they count when the clock comes to the epoch they are for."""
         for lesson in told:
-            self._inbox.hear(lesson)
+            self._pupil.inbox.hear(lesson)
 
     def observe(self, batch: Batch[TrackingEvent] | ScanColumns) -> list[Output]:
         """Judge and remember scans in order, no more than there is room for."""
@@ -208,7 +197,7 @@ class ParcelsCore:
         if self.room(columns.arrivals) < len(columns):
             raise ValueError("scans of an epoch that may not be entered yet")
         self._derive()
-        scans = Scans(columns, max(self.clock, self._promised), self._parcels)
+        scans = Scans(columns, max(self.clock, self._pupil.promised), self._parcels)
         self._said.minutes = scans.minute
         self._traffic.count_scans(scans)
         epochs = scans.minute // (self.epoch_seconds // GRID_SECONDS)
@@ -231,9 +220,7 @@ class ParcelsCore:
         reached = min(now, self.limit - GRID_SECONDS)
         if reached > self.clock:
             self._move(reached)
-        if not self._alone and now > self._promised:
-            self._promise(int(now // self.epoch_seconds))
-            self._promised = now
+        self._pupil.promise(now, self.clock)
         return self._taken()
 
     def _move(self, now: float) -> None:
@@ -246,15 +233,14 @@ class ParcelsCore:
 
     def _taken(self) -> list[Output]:
         """Return what was said, lessons last, and forget it."""
-        said, self._lessons = [*self._said.take(), *self._lessons], []
-        return said
+        return [*self._said.take(), *self._pupil.take()]
 
     def dump(self, page: int, pages: int) -> bytes:
         """Return one page in full; what is not in pages stands on the first."""
         parcels, usual = self._parcels, self._usual
         blobs = [part.dump(page, pages) for part in (parcels, parcels.names, parcels.carriers)]
         blobs += [sketches.dump(page, pages) for sketches in usual.sketches()]
-        blobs += [self._inbox.dump(page, pages), self._partials.dump() if page == 0 else b""]
+        blobs += [self._pupil.inbox.dump(page, pages), self._partials.dump() if page == 0 else b""]
         return pack(VERSION, self._scalars(), blobs)
 
     def load(self, page: int, pages: int, blob: bytes) -> None:
@@ -266,7 +252,7 @@ class ParcelsCore:
         parcels.carriers.apply(blobs[2])
         for sketches, part in zip(usual.sketches(), blobs[3:-2], strict=True):
             sketches.load(page, pages, part)
-        self._inbox.load(page, pages, blobs[-2])
+        self._pupil.inbox.load(page, pages, blobs[-2])
         self._restore(scalars, blobs[-1])
 
     def changes(self) -> bytes:
@@ -274,7 +260,7 @@ class ParcelsCore:
         parcels, usual = self._parcels, self._usual
         blobs = [part.changes() for part in (parcels, parcels.names, parcels.carriers)]
         blobs += [sketches.changes() for sketches in usual.sketches()]
-        blobs += [self._inbox.changes(), self._partials.changes()]
+        blobs += [self._pupil.inbox.changes(), self._partials.changes()]
         return pack(VERSION, self._scalars(), blobs)
 
     def apply(self, blob: bytes) -> None:
@@ -286,11 +272,11 @@ class ParcelsCore:
         parcels.carriers.apply(blobs[2])
         for sketches, told in zip(usual.sketches(), blobs[3:-2], strict=True):
             sketches.apply(told)
-        self._inbox.apply(blobs[-2])
+        self._pupil.inbox.apply(blobs[-2])
         self._restore(scalars, blobs[-1])
 
     def _scalars(self) -> dict[str, Any]:
-        return {"clock": self.clock, "promised": max(self.clock, self._promised)}
+        return {"clock": self.clock, "promised": max(self.clock, self._pupil.promised)}
 
     def _unpack(self, blob: bytes) -> tuple[dict[str, Any], list[bytes]]:
         scalars, blobs = unpack(VERSION, blob)
@@ -302,7 +288,7 @@ class ParcelsCore:
         return scalars, blobs
 
     def _restore(self, scalars: Mapping[str, Any], partials: bytes) -> None:
-        self.clock, self._promised = scalars["clock"], scalars["promised"]
+        self.clock, self._pupil.promised = scalars["clock"], scalars["promised"]
         if partials:
             self._partials.load(partials)
         self._derived = False
@@ -325,9 +311,10 @@ class ParcelsCore:
         begun = None if self.clock == NEVER else int(self.clock // self.epoch_seconds)
         if begun is not None and epoch <= begun:
             return
-        if not self._alone:
-            self._promise(epoch)
-            self._fold_lessons(epoch)
+        self._pupil.promise(float(epoch * self.epoch_seconds), self.clock)
+        if not self._pupil.alone:
+            for counts_from, seen in self._pupil.learn(epoch):
+                self._fold(counts_from, seen)
         elif begun is not None:
             self._fold(begun + 1, begun)
         if self._usual.crowded():
@@ -335,29 +322,8 @@ class ParcelsCore:
         self._timers.fire_until(epoch * self.epoch_seconds // GRID_SECONDS)
         self._parcels.tidy()
 
-    def _fold_lessons(self, epoch: int) -> None:
-        """Fold everybody's lessons that count from an epoch on or from an earlier one."""
-        length = self.epoch_seconds
-        for start, told in self._inbox.take((epoch - DELAY + 1) * length):
-            for lesson in told:
-                self._usual.add(lesson.tallies)
-            self._fold(start // length + DELAY, start // length)
-
     def _fold(self, epoch: int, seen: int) -> None:
         """Fold at the start of an epoch what was seen in another one."""
         length = self.epoch_seconds
         self._timers.fire_until(epoch * length // GRID_SECONDS - 1)
         self._usual.fold((seen + 1) * length / DAY_SECONDS)
-
-    def _promise(self, epoch: int) -> None:
-        """Say what was counted so far, and that nothing comes before an epoch."""
-        length = self.epoch_seconds
-        through = epoch * length
-        if self._promised >= through:
-            return
-        self._promised = float(through)
-        began = through if self.clock == NEVER else int(self.clock // length) * length
-        told = [split(tally, len(self._teachers)) for tally in self._usual.take()]
-        for teacher in self._teachers:
-            mine = [parts[teacher] for parts in told]
-            self._lessons += lessons(self._source, teacher, began, through, mine)

@@ -1,7 +1,7 @@
 """Detection with 1, 8 and 64 partitions on the same simulated world: they should find the same.
 
-Models learn within a partition, so many partitions could learn slowly. Recall is the share of
-planted stalls found in time, false flags are of a thousand healthy parcels.
+Partitions share what they learn (docs/decisions/0009-lessons.md). Recall is the share of planted
+stalls found in time, false flags are of a thousand healthy parcels.
 """
 
 import sys

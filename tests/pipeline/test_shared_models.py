@@ -16,7 +16,7 @@ from pipeline.processes import Child
 from pipeline.replay import replay
 from simulator.files import write_simulation
 from simulator.simulation import simulate
-from tests.pipeline.stage import Stage
+from tests.pipeline.stage import Event, Stage
 from tests.real_parts import Broker
 
 WORKER = [sys.executable, "-m", "pipeline.cli", "worker"]
@@ -45,9 +45,10 @@ def _world(stage: Stage) -> list[Decision]:
     return replay(load_config(), *files, stage.kafka.partitions).decisions
 
 
-def _worker(stage: Stage, name: str) -> Child:
+def _worker(stage: Stage, name: str, **more: str) -> Child:
     log = stage.folder / f"{name}.log"
-    return Child("worker", WORKER, log=log, environment=stage.environment, stop_seconds=40)
+    environment = {**stage.environment, **more}
+    return Child("worker", WORKER, log=log, environment=environment, stop_seconds=40)
 
 
 def _supervised(stage: Stage, name: str) -> Supervised:
@@ -91,3 +92,21 @@ def test_two_workers_one_of_them_killed_decide_the_same(stage: Stage) -> None:
         assert {a.stop(), b.stop()} == {0}
     assert -9 in a.exits
     assert list(_said(stage)) == wanted
+
+
+def test_scans_that_wait_hold_up_neither_a_rebalance_nor_a_stop(stage: Stage) -> None:
+    """While three partitions have nothing to say, the scans of one wait; the worker does not."""
+    stage.feed([Event(number, "P1") for number in range(0, 5000, 100)])
+    for_ever = {"FOREWARN_IDLE_SECONDS": "600"}
+    with _worker(stage, "first", **for_ever) as first:
+        stage.until(lambda: stage.values("lessons"), first)
+        with _worker(stage, "second", **for_ever) as second:
+            log = stage.folder / "second.log"
+            stage.until(lambda: "partition recovered" in log.read_text(), second)
+            assert second.stop() == 0
+        assert first.stop() == 0
+    for name in ("first", "second"):
+        assert "took too long" not in (stage.folder / f"{name}.log").read_text()
+    assert stage.values("counts") == []
+    with _worker(stage, "third") as third:
+        stage.until(lambda: stage.values("counts"), third)
