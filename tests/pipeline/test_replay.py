@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.load import load_config
-from detectors.decisions import Decision
+from detectors.decisions import Decision, SignoffAbnormal, StallCleared, StallOpened
 from pipeline.cli import application
 from pipeline.replay import Replayed, replay
 from simulator.files import Compression, write_simulation
@@ -62,6 +62,17 @@ def test_chunks_do_not_show(small: Path, whole: Replayed, chunk: int) -> None:
     cut = _replay(small, chunk=chunk)
     assert msgspec.json.encode(cut.decisions) == msgspec.json.encode(whole.decisions)
     assert (cut.parcels, cut.through, cut.records) == (150, whole.through, whole.records)
+
+
+def test_more_partitions_learn_as_well(small: Path, whole: Replayed) -> None:
+    """Parcels are judged alike in two partitions and in five: all know the same."""
+    kinds = (StallOpened, StallCleared, SignoffAbnormal)
+    some, others = (
+        [each for each in replayed.decisions if isinstance(each, kinds)]
+        for replayed in (whole, _replay(small, partitions=5))
+    )
+    assert some
+    assert msgspec.json.encode(some) == msgspec.json.encode(others)
 
 
 def test_decisions_are_in_order_and_made_once(whole: Replayed) -> None:
