@@ -24,6 +24,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from hypothesis import settings
 
 from tests.real_parts import (
     Alertmanager,
@@ -36,6 +37,10 @@ from tests.real_parts import (
     running_kafka,
     running_redis,
 )
+
+# How long an example takes is the machine's business, and never a reason to fail.
+settings.register_profile("forewarn", deadline=None)
+settings.load_profile("forewarn")
 
 _PARTS = {"kafka", "broker", "embedded_broker", "redis_server", "own_redis", "own_kafka"}
 

@@ -151,7 +151,18 @@ def processes_of(folder: Path) -> list[int]:
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A small demo in its own process, with its folder at `tmp_path / "demo"`."""
-    words = ["--parcels", "500", "--days", "14", "--seconds", "6", "--json"]
+    yield from running_demo(tmp_path, seconds=6)
+
+
+@pytest.fixture
+def long_demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The same, slow enough to be interrupted before it ends, however busy the machine is."""
+    yield from running_demo(tmp_path, seconds=120)
+
+
+def running_demo(tmp_path: Path, *, seconds: int) -> Iterator[subprocess.Popen[str]]:
+    """Yield a demo whose stream takes about so many seconds; it does not outlive the test."""
+    words = ["--parcels", "500", "--days", "14", "--seconds", str(seconds), "--json"]
     environment = {n: v for n, v in os.environ.items() if not n.startswith("FOREWARN_")}
     with subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "demo", *words, "--keep", str(tmp_path / "demo")],
@@ -198,14 +209,14 @@ def test_the_demo_runs_to_its_end(demo: subprocess.Popen[str], tmp_path: Path) -
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing_running(
-    demo: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
+    long_demo: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
     """Ctrl-C and SIGTERM stop broker, Valkey and every process of ours."""
-    wait_for_stream(tmp_path / "demo", demo)
+    wait_for_stream(tmp_path / "demo", long_demo)
     assert len(processes_of(tmp_path / "demo")) >= 5
-    demo.send_signal(number)
-    _, err = demo.communicate(timeout=60)
-    assert demo.returncode == 130
+    long_demo.send_signal(number)
+    _, err = long_demo.communicate(timeout=60)
+    assert long_demo.returncode == 130
     assert "Traceback" not in err
     assert processes_of(tmp_path / "demo") == []
 
@@ -213,14 +224,14 @@ def test_an_interrupted_demo_leaves_nothing_running(
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
-def test_a_dead_child_ends_the_demo(demo: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_dead_child_ends_the_demo(long_demo: subprocess.Popen[str], tmp_path: Path) -> None:
     """When the worker dies, the demo says so with its log, exits with 1, and stops the rest."""
     folder = tmp_path / "demo"
-    wait_for_stream(folder, demo)
+    wait_for_stream(folder, long_demo)
     for process in processes_of(folder):
         if b"pipeline.cli\0worker" in Path(f"/proc/{process}/cmdline").read_bytes():
             os.kill(process, signal.SIGKILL)
-    _, err = demo.communicate(timeout=60)
-    assert demo.returncode == 1
+    _, err = long_demo.communicate(timeout=60)
+    assert long_demo.returncode == 1
     assert "error: worker ended with -9" in err
     assert processes_of(folder) == []
