@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from detectors.base import StateError
 from detectors.histograms import BINS
-from detectors.tallies import NOTHING, Tally, tally_of
+from detectors.tallies import NOTHING, Tally, tally_of, tally_of_cells
 
 _FIRST: Final = 64
 _NONE: Final = np.zeros(0, np.int64)
@@ -130,9 +130,11 @@ class Pending:
         rows, loose = self._on(page, pages)
         rows = rows[np.argsort(self._number[rows])]
         counts = self.counts[rows]
-        places, bins = np.nonzero(counts)
+        flat = counts.reshape(-1)
+        busy = np.flatnonzero(flat != 0)
+        places, bins = np.divmod(busy, BINS)
         cells = self._number[rows][places] * BINS + bins
-        return PendingBlob(_plain(cells), _plain(counts[places, bins]), self.tally(loose))
+        return PendingBlob(_plain(cells), _plain(flat[busy]), self.tally(loose))
 
     def changes(self, numbers: Mapping[str, int]) -> PendingBlob:
         """Return what changed since the last call."""
@@ -141,16 +143,25 @@ class Pending:
         self._touched.clear()
         row, bins = np.divmod(cells, BINS)
         number, counts = self._number[row], self.counts.reshape(-1)[cells]
+        loose = self._loose(cells, row, (number == _LOOSE) & (counts > 0))
         told = (number >= 0) & (counts > 0)
         named, counts = number[told] * BINS + bins[told], counts[told]
         order = np.argsort(named)
-        loose = once(row[number == _LOOSE])
         cleared = np.array(sorted(numbers[k] for k in self._cleared if k in numbers), np.int64)
         gone = sorted(key for key in self._cleared if key not in numbers)
         self._cleared.clear()
         return PendingBlob(
-            _plain(named[order]), _plain(counts[order]), self.tally(loose), _plain(cleared), gone
+            _plain(named[order]), _plain(counts[order]), loose, _plain(cleared), gone
         )
+
+    def _loose(self, cells: Rows, row: Rows, chosen: NDArray[np.bool_]) -> Tally:
+        """Return chosen cells by the names of their segments, with what they hold now."""
+        cells, row = cells[chosen], row[chosen]
+        rows = once(row)
+        place = np.searchsorted(rows, row)
+        keys = [self.key(each) for each in rows.tolist()]
+        counts = self.counts.reshape(-1)[cells]
+        return tally_of_cells(keys, place * BINS + cells % BINS, counts)
 
     def take(self, told: PendingBlob, keys: Sequence[str], numbers: Mapping[str, int]) -> None:
         """Take what is pending from a blob; `keys` are the names of the numbers.

@@ -54,7 +54,7 @@ class SketchBlob(msgspec.Struct, array_like=True):
     ) -> Self:
         """Return a blob of the histograms `rows` and of what is pending."""
         weights = folded.weights[rows].reshape(-1)
-        filled = np.flatnonzero(weights)
+        filled = np.flatnonzero(weights != 0)
         totals = np.stack([folded.n[rows], folded.day[rows]])
         return cls(
             FORMAT,

@@ -50,11 +50,23 @@ NOTHING: Final = Tally([], b"", b"")
 
 def tally_of(keys: Sequence[str], counts: NDArray[Any]) -> Tally:
     """Return the tally of histograms, shape (len(keys), BINS); empty ones are left out."""
-    busy = np.flatnonzero(counts.any(axis=1)).tolist()
-    busy.sort(key=keys.__getitem__)
-    counts = counts[busy]
-    places, bins = np.nonzero(counts)
-    return _written([keys[row] for row in busy], places * BINS + bins, counts[places, bins])
+    flat = counts.reshape(-1)
+    # Of a mask: `nonzero` of numbers costs several times as much, and more in two dimensions.
+    cells = np.flatnonzero(flat != 0)
+    return tally_of_cells(keys, cells, flat[cells])
+
+
+def tally_of_cells(keys: Sequence[str], cells: Index, counts: NDArray[Any]) -> Tally:
+    """Return the tally of cells (place in `keys` x BINS + bin, ascending) and their counts."""
+    place, bins = np.divmod(cells, BINS)
+    first = np.ones(len(place), np.bool_)
+    np.not_equal(place[1:], place[:-1], out=first[1:])
+    busy = sorted(place[first].tolist(), key=keys.__getitem__)
+    rank = np.zeros(len(keys), np.int64)
+    rank[busy] = np.arange(len(busy))
+    told = rank[place] * BINS + bins
+    order = np.argsort(told, kind="stable")
+    return _written([keys[row] for row in busy], told[order], counts[order])
 
 
 def merged(tallies: Sequence[Tally]) -> Tally:
