@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from configs.load import load_config
+from pipeline.garbage import collect_seldom
 from pipeline.recordings import Block, ScanBlock, is_packed
 from pipeline.records import DeadLetter
 from pipeline.replay import replay
@@ -66,6 +67,7 @@ def replay_command(
     loaded = load_config(config or settings.config)
     truths = None if truth is None else read_truth(truth)
     named = _Named()
+    collect_seldom()
     began = time.monotonic()
     with _progress([*(tracking or ()), *(complaints or ())]) as seen:
         replayed = replay(

@@ -10,7 +10,6 @@ process with an error and an exit code (pipeline.stops); its supervisor starts i
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -26,6 +25,7 @@ from configs.load import Config, load_config
 from pipeline import metrics, topics, transport
 from pipeline.app import new_app
 from pipeline.clock import Tick
+from pipeline.garbage import collect_seldom
 from pipeline.health import HealthServer, Progress, now
 from pipeline.ownership import Owned
 from pipeline.positions import together, where_to_start
@@ -41,13 +41,11 @@ FAIL_SECONDS: Final = 5.0
 """Longest stop after a failure: there is nothing left to save."""
 WATCH_SECONDS: Final = 10.0
 _log = structlog.get_logger(__name__)
-_GC_THRESHOLD: Final = (100_000, 50, 100)
-"""A chunk makes thousands of objects and no cycles: looking for those every 700 took a tenth."""
 
 
 def main(settings: Settings) -> int:
     """Run a worker until SIGTERM or SIGINT (returns 0) or a failure (its exit code)."""
-    gc.set_threshold(*_GC_THRESHOLD)
+    collect_seldom()
     try:
         problems = topics.check(settings.kafka)
         if problems:
