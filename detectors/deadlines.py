@@ -1,13 +1,15 @@
 """A timer wheel over rows: what is due, without asking every row.
 
-Rows lie in a bucket for each hour of the clock. A row that is given a new deadline is put into
-another bucket and stays in the old one, where it is passed over because its deadline is not in
-that hour any more (Varghese and Lauck: Hashed and hierarchical timing wheels, SOSP 1987). Nothing
-of this is state: it is rebuilt from the column of deadlines.
+Rows lie in a bucket for each hour of the clock, and those of the running hour in one for each
+minute, so that a look costs what is due and not what will be. A row that is given a new deadline
+is put into another bucket and stays in the old one, where it is passed over because its deadline
+has changed (Varghese and Lauck: Hashed and hierarchical timing wheels, SOSP 1987). Nothing of this
+is state: it is rebuilt from the column of deadlines.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +44,18 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        self._near: list[Rows] = []
+        self._near: dict[int, list[Rows]] = {}
+        """Rows due up to the end of the running hour, by minute."""
         self._far: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]] = []
         self._waiting = 0
         self._buckets: dict[int, list[NDArray[np.uint32]]] = {}
         self._hour = -1
-        """Rows due up to the end of this hour are in `_near`."""
 
     def schedule(self, rows: Rows, due: Due) -> None:
         """Note rows and their new deadlines, both of shape (n,)."""
         near = due < (self._hour + 1) * _BUCKET_MINUTES
         if np.count_nonzero(near):
-            self._near.append(rows[near])
+            self._file_near(rows[near], due[near])
         self._far.append((rows.astype(np.uint32), due.astype(np.uint32)))
         self._waiting += len(rows)
         if self._waiting > _FILE_BEYOND:
@@ -64,17 +66,14 @@ class Deadlines:
 
         `due` is the column of all rows' deadlines.
         """
-        self._turn(limit // _BUCKET_MINUTES)
-        if not self._near:
+        self._turn(limit // _BUCKET_MINUTES, due)
+        passed = [minute for minute in self._near if minute <= limit]
+        if not passed:
             return _NONE
-        near = self._near[0] if len(self._near) == 1 else np.concatenate(self._near)
-        when = due[near]
-        now = when <= limit
-        later = ~now & (when < (self._hour + 1) * _BUCKET_MINUTES)
-        self._near = [near[later]] if np.count_nonzero(later) else []
-        return once(near[now]) if np.count_nonzero(now) else _NONE
+        rows = once(np.concatenate([part for m in passed for part in self._near.pop(m)]))
+        return rows[due[rows] <= limit]
 
-    def _turn(self, hour: int) -> None:
+    def _turn(self, hour: int, due: Due) -> None:
         if hour <= self._hour:
             return
         self._file()
@@ -83,8 +82,18 @@ class Deadlines:
         else:
             passed = [h for h in self._buckets if h <= hour]
         self._hour = hour
-        for bucket in passed:
-            self._near += [rows.astype(np.int64) for rows in self._buckets.pop(bucket)]
+        parts = [part for bucket in passed for part in self._buckets.pop(bucket)]
+        if parts:
+            rows = once(np.concatenate(parts).astype(np.int64))
+            when = due[rows]
+            now = when < (hour + 1) * _BUCKET_MINUTES
+            self._file_near(rows[now], when[now])
+
+    def _file_near(self, rows: Rows, due: Due) -> None:
+        order = np.argsort(due, kind="stable")
+        rows, due = rows[order], due[order]
+        for start, stop in _runs(due):
+            self._near.setdefault(int(due[start]), []).append(rows[start:stop].copy())
 
     def _file(self) -> None:
         """Put what came since the last turn into the buckets of its hours."""
@@ -97,6 +106,13 @@ class Deadlines:
         rows, hours = rows[far], due[far] // np.uint32(_BUCKET_MINUTES)
         order = np.argsort(hours, kind="stable")
         rows, hours = rows[order], hours[order]
-        cuts = (np.flatnonzero(hours[1:] != hours[:-1]) + 1).tolist()
-        for start, stop in pairwise([0, *cuts, len(rows)] if len(rows) else []):
+        for start, stop in _runs(hours):
             self._buckets.setdefault(int(hours[start]), []).append(rows[start:stop].copy())
+
+
+def _runs(values: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Yield where equal values stand side by side, as (start, stop)."""
+    if len(values) == 0:
+        return iter(())
+    cuts = (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()
+    return pairwise([0, *cuts, len(values)])
