@@ -81,7 +81,7 @@ class KeyIndex:
 
     def add(self, hashes: Hashes, rows: Rows) -> None:
         """Note rows under their hashes; no row may be there already."""
-        if 2 * (self._filled + len(rows)) > len(self._slots):
+        if 3 * (self._filled + len(rows)) > 2 * len(self._slots):
             self._rebuild(len(rows))
         self._live += len(rows)
         self._place((hashes >> _SHIFT << _SHIFT) | (rows.astype(np.uint64) + _FIRST))
@@ -100,9 +100,12 @@ class KeyIndex:
         self._live -= len(rows)
 
     def _rebuild(self, more: int) -> None:
-        """Make the table anew without what is gone, a quarter to half full."""
+        """Make the table anew without what is gone, a quarter to half full.
+
+        It is next made anew when it is two thirds full, so that much can come before.
+        """
         words = self._slots[(self._slots & _ROW) >= _FIRST]
-        size = max(_LEAST_SLOTS, 1 << (2 * (self._live + more)).bit_length())
+        size = max(_LEAST_SLOTS, 1 << (2 * (self._live + more) - 1).bit_length())
         self._slots = np.zeros(size, np.uint64)
         self._mask = np.uint64(size - 1)
         self._filled = 0
@@ -114,10 +117,11 @@ class KeyIndex:
         while len(words):
             free = (self._slots[slots] & _ROW) < _FIRST
             into = slots[free]
-            self._filled += int(np.count_nonzero(self._slots[into] == _EMPTY))
+            empty = self._slots[into] == _EMPTY
             self._slots[into] = words[free]
             # Of several words for one slot the last is there now; the others go on.
             left = self._slots[slots] != words
+            self._filled += int(np.count_nonzero(empty & ~left[free]))
             words, slots = words[left], (slots[left] + _ONE) & self._mask
 
 

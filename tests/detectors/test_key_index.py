@@ -62,6 +62,28 @@ def test_many_rows_come_and_go() -> None:
     assert index.find(hashes[:4])[0].tolist() == [0, 1, 2, -1]
 
 
+def test_the_table_is_made_anew_seldom() -> None:
+    """However rows come, it doubles now and then; rows that take turns make it anew now and then."""
+    made = list[int]()
+
+    class Counting(KeyIndex):
+        def _rebuild(self, more: int) -> None:
+            made.append(more)
+            super()._rebuild(more)
+
+    index, rows = Counting(), np.arange(300_000)
+    hashes = spread(rows, np.zeros_like(rows))
+    for start in range(0, len(rows), 100):
+        index.add(hashes[start : start + 100], rows[start : start + 100])
+    assert len(made) <= 10
+    made.clear()
+    for start in range(0, 200_000, 100):
+        part = slice(start, start + 100)
+        index.remove(hashes[part], rows[part])
+        index.add(spread(rows[part], np.ones(100, np.int64)), rows[part])
+    assert len(made) <= 5
+
+
 def test_a_row_that_is_not_there_cannot_be_removed() -> None:
     """An error, and no endless search."""
     index = KeyIndex()
