@@ -63,7 +63,7 @@ def test_many_rows_come_and_go() -> None:
 
 
 def test_the_table_is_made_anew_seldom() -> None:
-    """However rows come, it doubles now and then; rows that take turns make it anew now and then."""
+    """However rows come, it doubles now and then; where rows take turns it is made anew seldom."""
     made = list[int]()
 
     class Counting(KeyIndex):
