@@ -60,8 +60,8 @@ def record(bench: Bench, spy: str, events: int, seconds: int, out: Path) -> None
 
 
 def anonymous(svg: str) -> str:
-    """Shorten paths to what a reader elsewhere has: those of this project and of packages."""
-    svg = svg.replace(f"{_OWN}/", "")
+    """Shorten paths to what a reader elsewhere has; drop the remarks of the script inside."""
+    svg = re.sub(r"^\s*//.*\n", "", svg.replace(f"{_OWN}/", ""), flags=re.MULTILINE)
     return re.sub(r"[\w./-]*/(?:site-packages|python3\.\d+)/", "", svg)
 
 
