@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from detectors.base import Rejected, RejectReason
+from detectors.base import GRID_SECONDS, Rejected, RejectReason
 from detectors.decisions import ClearedReason
 from detectors.deliveries import Deliveries
 from detectors.parcel_table import NEVER, OPAQUE, Block, Flag, ParcelTable, has, some
@@ -289,7 +289,7 @@ class Movements:
         block["wait_until"] = until
         keep = self._keep_seconds[ended.astype(np.int64)]
         epochs = np.ceil((scans.clock[events] + keep) / self._epoch_seconds)
-        block["gone_at"] = epochs * (self._epoch_seconds // 60)
+        block["gone_at"] = epochs * (self._epoch_seconds // GRID_SECONDS)
         if np.count_nonzero(ended):
             block["since"] = np.where(ended, at, block["since"])
             block["flags"] |= np.where(ended, _ENDED, np.uint8(0))

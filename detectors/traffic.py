@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from detectors.base import Metric
+from detectors.base import GRID_SECONDS, Metric
 from detectors.names import Names
 from detectors.parcel_table import Block, Flag, ParcelTable
 from detectors.partials import PartialCounts
@@ -93,7 +93,7 @@ class Traffic:
             metric,
             self._region_series[regions],
             np.floor(clocks / HOUR_SECONDS) * HOUR_SECONDS,
-            minutes=clocks // 60,
+            minutes=clocks // GRID_SECONDS,
             late_at=0,
         )
 
