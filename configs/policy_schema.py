@@ -29,17 +29,20 @@ from detectors.decisions import (
     FeedSilent,
     SignoffAbnormal,
     StallOpened,
+    StallWorsened,
     SurgeOpened,
 )
 
 
 class Kind(StrEnum):
-    """What a rule can be about: decisions that open something.
+    """What a rule can be about: decisions that open something, and stalls that worsen.
 
-    Updates and ends follow the rule of what they belong to.
+    Other updates and ends follow the rule of what they belong to.
     """
 
     STALL = "stall.opened"
+    WORSENED = "stall.worsened"
+    """For operations only: the customer was given the remedy of the opening."""
     SIGNOFF = "signoff.abnormal"
     CUSTOMS = "customs.overdue"
     HIGH_CARE = "customer.high_care"
@@ -50,6 +53,7 @@ class Kind(StrEnum):
 
 _DECISIONS: Final[dict[Kind, type[msgspec.Struct]]] = {
     Kind.STALL: StallOpened,
+    Kind.WORSENED: StallWorsened,
     Kind.SIGNOFF: SignoffAbnormal,
     Kind.CUSTOMS: CustomsOverdue,
     Kind.HIGH_CARE: CustomerHighCare,
@@ -252,7 +256,10 @@ class Rule(_Section):
         if sum(outcome is not None for outcome in given) != 1:
             raise ValueError("needs exactly one of remedy, operations and nothing")
         if self.remedy is not None and not set(self.when.kind) <= _CUSTOMER_KINDS:
-            raise ValueError("a remedy is for decisions about a parcel or a customer")
+            raise ValueError(
+                "a remedy is for decisions about a parcel or a customer, when a stall opens and "
+                "not when it worsens"
+            )
         return self
 
 

@@ -17,15 +17,23 @@ from detectors.events import Category, Instant, Milestone
 
 
 class StallReason(StrEnum):
-    """Which silence a stall is."""
+    """Why a parcel is called stalled. Their order is part of the state: new ones come last."""
 
     NO_PICKUP = "no_pickup"
     NO_MOVEMENT = "no_movement"
-    CUSTOMS_HELD = "customs_held"
+    CUSTOMS_HOLD = "customs_hold"
+    CUSTOMS_OVER_7_DAYS = "customs_over_7_days"
+    """What a stall in customs worsens to when `customs.overdue` is said."""
     OUT_FOR_DELIVERY_TOO_LONG = "out_for_delivery_too_long"
-    DELIVERY_FAILED = "delivery_failed"
+    DELIVERY_FAILED_REPEATEDLY = "delivery_failed_repeatedly"
+    """Silent after the second failed attempt or a later one."""
     AT_PICKUP_POINT_TOO_LONG = "at_pickup_point_too_long"
-    RETURNING_TOO_LONG = "returning_too_long"
+    RETURNING_UNANNOUNCED = "returning_unannounced"
+    """It turned back, and nothing seen before says why."""
+    LATE_AGAINST_PROMISE = "late_against_promise"
+    FACILITY_INCIDENT = "facility_incident"
+    CARRIER_SILENT = "carrier_silent"
+    LANE_SLOW = "lane_slow"
 
 
 class ClearedReason(StrEnum):
@@ -142,12 +150,29 @@ class StallOpened(_ParcelDecision, frozen=True, kw_only=True, tag="stall.opened"
     reason: StallReason
 
 
+class StallWorsened(_ParcelDecision, frozen=True, kw_only=True, tag="stall.worsened"):
+    """An open stall goes on, or its reason became graver; `episode_id` says which stall."""
+
+    reason: StallReason
+    """Why it is stalled by now."""
+    stall_reason: StallReason
+    """Why it was opened."""
+    opened_at: Instant
+    times: int
+    """How often it has worsened, this time included: 1 or 2."""
+
+
 class StallCleared(_ParcelDecision, frozen=True, kw_only=True, tag="stall.cleared"):
-    """A stall ended; `episode_id` says which."""
+    """A stall ended; `episode_id` says which. Stage and place are those it was stalled in."""
 
     reason: ClearedReason
     stall_reason: StallReason
+    """Why it was opened."""
     opened_at: Instant
+    next_milestone: Milestone | None = None
+    """The scan that ended it; None where none did."""
+    next_facility: str | None = None
+    next_region: str | None = None
 
 
 class SignoffAbnormal(_ParcelDecision, frozen=True, kw_only=True, tag="signoff.abnormal"):
@@ -225,6 +250,7 @@ class CustomerHighCare(_Decision, frozen=True, kw_only=True, tag="customer.high_
 
 Decision = (
     StallOpened
+    | StallWorsened
     | StallCleared
     | SignoffAbnormal
     | CustomsOverdue

@@ -44,7 +44,7 @@ from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 
 class ParcelsCore:

@@ -23,12 +23,11 @@ DAY_SECONDS: Final = 86_400
 STALL_REASONS: Final = tuple(StallReason)
 REASON_OF: Final[dict[Milestone, StallReason]] = {
     Milestone.LABEL_CREATED: StallReason.NO_PICKUP,
-    Milestone.CUSTOMS_PRESENTED: StallReason.CUSTOMS_HELD,
-    Milestone.CUSTOMS_HELD: StallReason.CUSTOMS_HELD,
+    Milestone.CUSTOMS_PRESENTED: StallReason.CUSTOMS_HOLD,
+    Milestone.CUSTOMS_HELD: StallReason.CUSTOMS_HOLD,
     Milestone.OUT_FOR_DELIVERY: StallReason.OUT_FOR_DELIVERY_TOO_LONG,
-    Milestone.DELIVERY_FAILED: StallReason.DELIVERY_FAILED,
+    Milestone.DELIVERY_FAILED: StallReason.DELIVERY_FAILED_REPEATEDLY,
     Milestone.AT_PICKUP_POINT: StallReason.AT_PICKUP_POINT_TOO_LONG,
-    Milestone.RETURNING: StallReason.RETURNING_TOO_LONG,
 }
 """The reason of a silence by the stage it began in; elsewhere it is `no_movement`."""
 CLEARED_BY: Final[dict[Milestone, ClearedReason]] = {

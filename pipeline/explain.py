@@ -8,7 +8,14 @@ from typing import Final
 
 import msgspec
 
-from detectors.decisions import CustomsOverdue, Decision, SignoffAbnormal, StallCleared, StallOpened
+from detectors.decisions import (
+    CustomsOverdue,
+    Decision,
+    SignoffAbnormal,
+    StallCleared,
+    StallOpened,
+    StallWorsened,
+)
 from detectors.events import Complaint, InvalidEvent, TrackingEvent
 from pipeline.ledger import Account, Entry, NotificationEntry, RemedyEntry, State, fold
 from pipeline.recordings import open_recording
@@ -17,7 +24,9 @@ _decision: Final = msgspec.json.Decoder(Decision).decode
 _scan: Final = msgspec.json.Decoder(TrackingEvent).decode
 _complaint: Final = msgspec.json.Decoder(Complaint).decode
 _entry: Final = msgspec.json.Decoder(Entry).decode
-_ABOUT_PARCELS: Final = StallOpened | StallCleared | CustomsOverdue | SignoffAbnormal
+_ABOUT_PARCELS: Final = (
+    StallOpened | StallWorsened | StallCleared | CustomsOverdue | SignoffAbnormal
+)
 
 
 @dataclass(slots=True)

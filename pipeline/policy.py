@@ -20,6 +20,7 @@ from detectors.decisions import (
     SignoffAbnormal,
     StallCleared,
     StallOpened,
+    StallWorsened,
     SurgeClosed,
     SurgeOpened,
     SurgeUpdated,
@@ -35,6 +36,7 @@ from pipeline.remedies import (
 
 _KINDS: Final[dict[type, Kind]] = {
     StallOpened: Kind.STALL,
+    StallWorsened: Kind.WORSENED,
     SignoffAbnormal: Kind.SIGNOFF,
     CustomsOverdue: Kind.CUSTOMS,
     CustomerHighCare: Kind.HIGH_CARE,
@@ -47,6 +49,7 @@ _KINDS: Final[dict[type, Kind]] = {
 }
 _ALERT_NAMES: Final = {
     Kind.STALL: "ForewarnStall",
+    Kind.WORSENED: "ForewarnStallWorsened",
     Kind.SIGNOFF: "ForewarnSignoff",
     Kind.CUSTOMS: "ForewarnCustoms",
     Kind.HIGH_CARE: "ForewarnHighCare",
@@ -61,6 +64,7 @@ _LABELS: Final = {
 }
 _TO_DO: Final = {
     Kind.STALL: "Ask the carrier where the parcel is.",
+    Kind.WORSENED: "Press the carrier for an answer, or give the parcel up for lost.",
     Kind.SIGNOFF: "Ask the carrier for proof of delivery.",
     Kind.CUSTOMS: "Ask the broker what the clearance waits for.",
     Kind.HIGH_CARE: "Give the customer to one agent who follows up.",

@@ -25,6 +25,7 @@ from detectors.decisions import (
     SignoffAbnormal,
     SignoffReason,
     StallReason,
+    StallWorsened,
     SurgeClosed,
     SurgeOpened,
     SurgeReason,
@@ -108,6 +109,21 @@ def test_shipped_remedies(
 def test_every_stall_has_a_rule(reason: StallReason) -> None:
     """No reason of a stall falls through the shipped list."""
     assert judge(stall(1, reason=reason), SHIPPED_POLICIES) is not Nothing.NO_RULE
+
+
+def test_a_stall_that_worsens_asks_for_no_second_remedy() -> None:
+    """The customer is given one remedy a stall, however long it goes on; operations may be told."""
+    worse = like_stall(
+        StallWorsened, reason=StallReason.NO_MOVEMENT, stall_reason=StallReason.NO_MOVEMENT,
+        opened_at=NOON, times=1,
+    )  # fmt: skip
+    assert judge(worse, SHIPPED_POLICIES) is Nothing.RULE_SAYS_NOTHING
+    when = {"kind": "stall.worsened", "reason": "no_movement"}
+    told = judge(worse, one_rule(when, operations={"severity": "info"}))
+    assert isinstance(told, OperationsAlert)
+    assert told.episode_id == stall(1).episode_id
+    with pytest.raises(ValidationError, match="not when it worsens"):
+        one_rule(when, remedy={"template": "apology"})
 
 
 def test_alerts_fire_and_end_under_one_name() -> None:
