@@ -10,7 +10,8 @@ in the ledger second; what frees money is written to the ledger first and here s
 never shows less than the ledger holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib import resources
 from typing import Any, Final, Protocol
@@ -75,6 +76,8 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     hold: Reason | None = None
     again: bool = False
     """It was held and its time has come."""
+    approved: bool = False
+    """A person has seen the flood and wants it given all the same."""
     state: State | None = None
 
 
@@ -199,8 +202,15 @@ class Reservations(Protocol):
         """Follow the ledger from `offset` to `reached`; raises `NotReady` or `Stale`."""
         ...
 
-    async def rebuild(self, book: Book) -> None:
-        """Replace everything this lane contributed by what its ledger says."""
+    async def rebuild(self, book: Book, progress: Callable[[int], None]) -> None:
+        """Replace everything this lane contributed by what its ledger says.
+
+        `progress` is told how many accounts are in so far.
+        """
+        ...
+
+    async def time(self) -> datetime:
+        """Return the time of the cache's own clock; raises `NotReady`."""
         ...
 
 
@@ -231,7 +241,7 @@ class RedisReservations:
         token: str,
         limits: Limits,
     ) -> None:
-        self._keys = [key_prefix(prefix)]
+        self._redis, self._keys = redis, [key_prefix(prefix)]
         self._partition, self._partitions, self._token = partition, partitions, token
         self._limits = limits
         self._reserve = redis.register_script(_script("reserve"))
@@ -262,8 +272,16 @@ class RedisReservations:
         )
         _refuse_stale(answer)
 
-    async def rebuild(self, book: Book) -> None:
+    async def time(self) -> datetime:
+        try:
+            seconds, micros = await self._redis.time()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise NotReady(f"Redis does not answer: {error}") from error
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros)
+
+    async def rebuild(self, book: Book, progress: Callable[[int], None]) -> None:
         """Raises `Behind` when somebody has written more of this ledger than `book` holds."""
+        await self._refuse_eviction()
         if await self._call(self._rebuild, book.offset, step="begin") == b"behind":
             raise Behind(f"Redis has seen more of ledger partition {self._partition} than we have")
         left = 1
@@ -274,8 +292,18 @@ class RedisReservations:
         accounts = [self._limits.account(account) for account in book.accounts.values()]
         for start in range(0, len(accounts), _CHUNK):
             await self._load(book.offset, accounts=accounts[start : start + _CHUNK])
+            progress(min(start + _CHUNK, len(accounts)))
         await self._load(book.offset, silent=silences(book))
         _refuse_stale(await self._call(self._rebuild, book.offset, step="finish"))
+
+    async def _refuse_eviction(self) -> None:
+        """A Redis that drops keys when it is full would forget what is reserved."""
+        try:
+            memory = await self._redis.info("memory")
+        except (RedisError, OSError, TimeoutError) as error:
+            raise NotReady(f"Redis does not answer: {error}") from error
+        if str(memory.get("maxmemory_policy", "")).startswith("allkeys"):
+            raise NotReady("Redis may evict any key: set its maxmemory-policy to noeviction")
 
     async def _load(
         self, offset: int, *, accounts: Sequence[Claim] = (), silent: Sequence[Silence] = ()

@@ -9,7 +9,7 @@ broken ledger) the process ends with a message, and its supervisor starts it aga
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -22,23 +22,26 @@ from redis.retry import Retry
 
 from configs.load import load_config
 from configs.policy_schema import Policies
+from configs.problems import ConfigError, Problem
 from pipeline import money_metrics, topics
 from pipeline.health import HealthServer
-from pipeline.issuer import Step
-from pipeline.lanes import Lane, Outside
+from pipeline.lanes import REAL_TIMES, Lane, Outside, Times
 from pipeline.ledger_log import deliver_group
+from pipeline.outlet import Outlet
 from pipeline.records import RawRecord
-from pipeline.settings import Settings, Sharing
+from pipeline.settings import Alertmanager, Settings, Sharing, Webhook, variable
+from pipeline.settings import Outbound as OutboundRules
 from pipeline.stops import BrokerUnavailable, WrongTopics
 from sinks.alertmanager import AlertmanagerSink
 from sinks.base import Sink
 from sinks.console import ConsoleSink
+from sinks.destination import Forbidden
+from sinks.http import Outbound
 from sinks.webhook import WebhookSink
 
 _LOG: Final = structlog.get_logger(__name__)
 _CHUNK: Final = 1000
 _POLL_SECONDS: Final = 0.05
-_REDIS_SECONDS: Final = 2.0
 _STUCK_SECONDS: Final = 120.0
 _CLOSE_SECONDS: Final = 10.0
 
@@ -48,17 +51,12 @@ def main(settings: Settings) -> None:
     asyncio.run(run(settings, load_config(settings.config).policies))
 
 
-async def run(
-    settings: Settings,
-    policies: Policies,
-    *,
-    step: Callable[[Step], None] = lambda _: None,
-) -> None:
-    """Deliver until a signal comes; `step` is told what each lane has just done."""
+async def run(settings: Settings, policies: Policies, times: Times = REAL_TIMES) -> None:
+    """Deliver until a signal comes."""
     problems = await asyncio.to_thread(topics.check, settings.kafka)
     if problems:
         raise WrongTopics("\n".join(str(problem) for problem in problems))
-    delivery = Delivery(settings, policies, step)
+    delivery = Delivery(settings, policies, times)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, delivery.stop)
@@ -80,14 +78,12 @@ class Delivery:
     ----------
     settings, policies
         How.
-    step
-        Told what each lane has just done.
+    times
+        Where time comes from.
     """
 
-    def __init__(
-        self, settings: Settings, policies: Policies, step: Callable[[Step], None]
-    ) -> None:
-        self._settings, self._policies, self._step = settings, policies, step
+    def __init__(self, settings: Settings, policies: Policies, times: Times) -> None:
+        self._settings, self._policies, self._times = settings, policies, times
         self._kafka = settings.kafka
         self._topics = [self._kafka.topic("decisions"), self._kafka.topic("remedies")]
         self._lanes: dict[int, _Running] = {}
@@ -113,7 +109,7 @@ class Delivery:
         async with contextlib.AsyncExitStack() as stack:
             self._consumer = Consumer(self._consumer_settings())
             stack.callback(self._consumer.close)
-            self._outside = _connect(self._settings, self._consumer, self._step)
+            self._outside = _connect(self._settings, self._consumer, self._times)
             stack.push_async_callback(_disconnect, self._outside)
             await health.start()
             stack.push_async_callback(health.stop)
@@ -239,7 +235,12 @@ class Delivery:
             return ["no partitions assigned yet"]
         waiting = [lane.partition for lane in self._all() if not lane.ready]
         money_metrics.WAITING.set(len(waiting))
-        return [f"partition {partition} waits for Redis" for partition in waiting]
+        outlets = (self._outside.coupons, self._outside.notifications)
+        return [f"partition {partition} waits for Redis" for partition in waiting] + [
+            f"{outlet.name}: the receiver answered 410 (Gone); mend its url and start again"
+            for outlet in outlets
+            if outlet.off
+        ]
 
     def _show_limits(self) -> None:
         budgets = self._policies.budgets
@@ -267,34 +268,45 @@ class Delivery:
         }
 
 
-def _connect(settings: Settings, consumer: Consumer, step: Callable[[Step], None]) -> Outside:
-    """Make clients; none of them connects before it is used."""
+def _connect(settings: Settings, consumer: Consumer, times: Times) -> Outside:
+    """Make clients; none of them connects before it is used. Raises `ConfigError`."""
     redis: Redis = Redis.from_url(
         settings.redis.url.get_secret_value(),
-        socket_timeout=_REDIS_SECONDS,
-        socket_connect_timeout=_REDIS_SECONDS,
+        socket_timeout=settings.redis.timeout_seconds,
+        socket_connect_timeout=settings.redis.timeout_seconds,
         retry=Retry(NoBackoff(), 0),  # a lost answer must be known here, not tried again silently
     )
-    console = ConsoleSink()
-    alertmanager = settings.alertmanager
-    alerts: Sink = console
-    if alertmanager.url is not None:
-        alerts = AlertmanagerSink(alertmanager.url, timeout_seconds=alertmanager.timeout_seconds)
+    webhooks = {name: getattr(settings, name) for name in ("coupons", "notifications")}
+    sinks = {
+        name: _sink(name, section, settings.outbound, times) for name, section in webhooks.items()
+    }
     return Outside(
         consumer=consumer,
         redis=redis,
-        coupons=_webhook(settings.coupons, console),
-        notifications=_webhook(settings.notifications, console),
-        alerts=alerts,
-        step=step,
+        coupons=Outlet("coupons", sinks["coupons"], repeats=settings.coupons.idempotent),
+        notifications=Outlet("notifications", sinks["notifications"]),
+        alerts=_sink("alertmanager", settings.alertmanager, settings.outbound, times),
+        times=times,
     )
 
 
-def _webhook(settings: Any, console: Sink) -> Sink:
-    if settings.url is None or settings.secret is None:
-        return console
-    secret = settings.secret.get_secret_value()
-    return WebhookSink(settings.url, secret, timeout_seconds=settings.timeout_seconds)
+def _sink(name: str, section: Webhook | Alertmanager, rules: OutboundRules, times: Times) -> Sink:
+    """Return the sink of a section; the console where it has no address."""
+    if section.url is None:
+        return ConsoleSink()
+    outbound = Outbound(
+        timeout_seconds=section.timeout_seconds,
+        connect_seconds=rules.connect_seconds,
+        read_seconds=rules.read_seconds,
+        allow=rules.allowed,
+    )
+    try:
+        if isinstance(section, Alertmanager):
+            return AlertmanagerSink(section.url, outbound=outbound)
+        return WebhookSink(section.url, section.key, outbound=outbound, now=times.sign)
+    except Forbidden as error:
+        problem = Problem(variable((name, "url")), None, f"{name}.url", str(error))
+        raise ConfigError([problem]) from error
 
 
 async def _disconnect(outside: Outside) -> None:

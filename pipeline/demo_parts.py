@@ -111,6 +111,7 @@ def _environment(
         variable(("coupons", "secret")): secret,
         variable(("notifications", "url")): f"{provider}/notifications",
         variable(("notifications", "secret")): secret,
+        variable(("outbound", "allow")): "127.0.0.1",
         variable(("metrics", "host")): "127.0.0.1",
         variable(("metrics", "port")): str(ports["worker"]),
         variable(("metrics", "deliver_port")): str(ports["deliver"]),

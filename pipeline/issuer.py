@@ -1,11 +1,11 @@
 """From requests to coupons and messages, one lane (partition) at a time.
 
 A round takes some records and whatever is due again, and goes through these steps in order; a
-process may be killed at any of them (`Step`) and its successor goes on from the ledger:
+process may be killed at any of them and its successor goes on from the ledger:
 
 1. reserve in Redis: budgets, caps, floods; or learn why not;
 2. RESERVED, HELD and REFUSED to the ledger, awaited. From here on the ledger asks for the rest;
-3. ask the provider, each time with the same key and the same body;
+3. ask the provider, each time with the same key and the same body (pipeline/asking.py);
 4. ISSUED, REFUSED, UNKNOWN or PARKED to the ledger, in one transaction with the offset of the
    requests, then the same in Redis;
 5. tell the customer, and write down that it was done.
@@ -16,15 +16,14 @@ rebuilds its part of Redis and goes on. Nothing is guessed and nothing is lost m
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Final, Protocol
-from zlib import crc32
 
 import msgspec
 import structlog
 
+from pipeline.alert_news import alert_entries
+from pipeline.asking import Asker
 from pipeline.budget import (
     Claim,
     Limits,
@@ -35,20 +34,13 @@ from pipeline.budget import (
     Waiting,
 )
 from pipeline.endings import Endings
-from pipeline.ledger import (
-    Account,
-    AlertEntry,
-    Book,
-    Entry,
-    NotificationEntry,
-    RemedyEntry,
-    State,
-    Told,
-)
-from pipeline.messages import coupon_body, coupon_message, notification_message
-from pipeline.money_metrics import count_outcome, count_sink
-from pipeline.remedies import EpisodeEnded, OperationsAlert, Reason, RemedyRequest, Wish
-from sinks.base import Delivered, Outcome, Refused, Sink, Unknown
+from pipeline.ledger import Account, AlertEntry, Book, Entry, RemedyEntry, State
+from pipeline.messages import coupon_body
+from pipeline.money_metrics import REBUILT, RULINGS, count_outcome
+from pipeline.outlet import Outlet
+from pipeline.patience import STANDARD, Patience
+from pipeline.remedies import EpisodeEnded, OperationsAlert, Reason, RemedyRequest, Ruling, Wish
+from pipeline.rulings import Ruled, rule
 
 _LOG: Final = structlog.get_logger(__name__)
 _STATES: Final = {
@@ -56,19 +48,6 @@ _STATES: Final = {
     Verdict.HELD: State.HELD,
     Verdict.REFUSED: State.REFUSED,
 }
-
-
-class Step(StrEnum):
-    """What has just been done; fault tests kill the process there."""
-
-    TAKEN = "taken"
-    RESERVED = "reserved"
-    PROMISED = "promised"
-    ASKED = "asked"
-    ANSWERED = "answered"
-    SETTLED = "settled"
-    TOLD = "told"
-    RECORDED = "recorded"
 
 
 class Ledger(Protocol):
@@ -84,31 +63,6 @@ class Ledger(Protocol):
     async def confirm_owner(self) -> None:
         """Ask the broker; raises `Fenced` when the lane is another's."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How failures are waited out."""
-
-    attempts: int = 12
-    first_seconds: float = 1.0
-    most_seconds: float = 300.0
-    redis_seconds: float = 0.5
-    """Between two looks at a Redis that is not ready."""
-    lease_seconds: float = 20.0
-    """A frozen process that wakes up later than this asks for its ownership before it pays."""
-
-    def wait_seconds(self, key: str, attempts: int, asked_for: float | None) -> float:
-        """Return the wait after so many attempts: doubled each time, spread by a hash of the key.
-
-        Examples
-        --------
-        >>> 1.0 <= Patience().wait_seconds("rem_1", 1, None) <= 1.25
-        True
-        """
-        plain = min(self.first_seconds * 2.0 ** min(attempts - 1, 30), self.most_seconds)
-        spread = crc32(f"{key}/{attempts}".encode()) / 2**32
-        return max(plain * (1 + spread / 4), asked_for or 0.0)
 
 
 class Issuer:
@@ -127,11 +81,10 @@ class Issuer:
     now
         Wall clock, for entries.
     clock
-        The clock quiet hours end on: wall time, or in a demo that of the data.
+        The clock quiet hours end on, in a demo that of the data; None for wall time as Redis has
+        it, the one clock that all lanes share: this machine's may be wrong.
     monotonic, sleep
         Time for back-off.
-    step
-        Told what has just been done.
     """
 
     def __init__(
@@ -141,21 +94,29 @@ class Issuer:
         ledger: Ledger,
         reservations: Reservations,
         limits: Limits,
-        coupons: Sink,
-        notifications: Sink,
+        coupons: Outlet,
+        notifications: Outlet,
         now: Callable[[], datetime],
-        clock: Callable[[], datetime],
+        clock: Callable[[], datetime] | None,
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        patience: Patience = Patience(),
-        step: Callable[[Step], None] = lambda _: None,
+        patience: Patience = STANDARD,
     ) -> None:
         self.book, self.endings = book, Endings()
         self._ledger, self._reservations, self._limits = ledger, reservations, limits
-        self._coupons, self._notifications = coupons, notifications
-        self._now, self._clock, self._monotonic, self._sleep = now, clock, monotonic, sleep
-        self._patience, self._step = patience, step
-        self._due: dict[str, float] = {}
+        self._now, self._monotonic, self._sleep = now, monotonic, sleep
+        self._clock, self._ahead = clock, timedelta(0)
+        self._patience, self._repeats = patience, coupons.repeats
+        self._asker = Asker(
+            book,
+            coupons=coupons,
+            notices=notifications,
+            patience=patience,
+            now=now,
+            monotonic=monotonic,
+            still_mine=self._still_mine,
+        )
+        self._owned_at, self._asking = monotonic(), asyncio.Lock()
         self._stale = True
         self.waiting_for_redis = True
 
@@ -164,21 +125,16 @@ class Issuer:
 
         Returns the alerts that changed. Raises `Fenced` when the lane is another's.
         """
-        self._step(Step.TAKEN)
-        alerts = self._alerts(wish for wish in wishes if isinstance(wish, OperationsAlert))
-        over = self._over(wish for wish in wishes if isinstance(wish, EpisodeEnded))
-        claims = self._claims(wish for wish in wishes if isinstance(wish, RemedyRequest))
-        promises = await self._reserve(claims)
-        await self._write([*alerts, *over, *promises])
-        self._step(Step.PROMISED)
-        answers = await self._ask_all()
-        self._step(Step.ASKED)
-        await self._write(answers, through, Step.ANSWERED)
-        self._step(Step.SETTLED)
-        told = await self._tell_all()
-        self._step(Step.TOLD)
-        await self._write(told)
-        self._step(Step.RECORDED)
+        news = [wish for wish in wishes if isinstance(wish, OperationsAlert)]
+        alerts = alert_entries(news, self.book, self._now())
+        over = self._over(wishes)
+        rulings = {wish.remedy_id: wish for wish in wishes if isinstance(wish, Ruling)}
+        ruled = [self._ruled(ruling) for ruling in rulings.values()]
+        promises = await self._reserve(self._claims(wishes, ruled))
+        ordered = [one.entry for one in ruled if one.entry is not None]
+        await self._write([*alerts, *over, *ordered, *promises])
+        await self._ask(through)
+        await self._tell()
         for wish in wishes:
             if isinstance(wish, EpisodeEnded):
                 self.endings.forget(wish)
@@ -188,6 +144,8 @@ class Issuer:
         """See that Redis holds this lane, rebuild it otherwise: other lanes wait for it."""
         if not self._stale:
             await self._follow([], self.book.offset)
+        if not self._stale:
+            await self._look_at_the_clock()
         if self._stale:
             await self._rebuild_once()
 
@@ -199,50 +157,61 @@ class Issuer:
 
     def due(self) -> bool:
         """Whether something is to be tried again now."""
-        return any(True for _ in self._due_accounts()) or any(True for _ in self._released())
+        return bool(
+            self._asker.lost()
+            or self._asker.to_ask()
+            or self._asker.to_tell()
+            or any(True for _ in self._released())
+        )
 
     # ------------------------------------------------------------------ 1: what is wished for
 
-    def _alerts(self, wishes: Iterable[OperationsAlert]) -> list[AlertEntry]:
-        """Firing alerts as they come; ends only of what fires, with what ends alongside."""
-        firing = {key: entry.alert for key, entry in self.book.alerts.items()}
-        entries = []
-        for wish in wishes:
-            known = firing.get(wish.alert_id)
-            if wish.firing:
-                alert = wish if known is None else _continued(known, wish)
-                firing[alert.alert_id] = alert
-                entries.append(AlertEntry(alert=alert, at=self._now()))
-                continue
-            ended = [known] if known else []
-            ended += [a for a in firing.values() if _ends_with(a, wish)]
-            for alert in ended:
-                firing.pop(alert.alert_id, None)
-                entries.append(AlertEntry(alert=_ended(alert, wish), at=self._now()))
-        return entries
-
-    def _over(self, wishes: Iterable[EpisodeEnded]) -> list[RemedyEntry]:
+    def _over(self, wishes: Sequence[Wish]) -> list[RemedyEntry]:
         """Refuse what is held for an episode that has ended, or for a parcel that arrived."""
-        entries = []
-        if not any(True for _ in wishes):
+        if not any(isinstance(wish, EpisodeEnded) for wish in wishes):
             return []
-        for account in self.book.held():
-            reason = self.endings.reason(account.request)
-            if reason is not None:
-                entries.append(self._entry(account.request, State.REFUSED, reason))
-        return entries
+        ended = ((account, self.endings.reason(account.request)) for account in self.book.held())
+        return [
+            self._entry(account.request, State.REFUSED, reason)
+            for account, reason in ended
+            if reason is not None
+        ]
 
-    def _claims(self, wishes: Iterable[RemedyRequest]) -> list[tuple[RemedyRequest, Claim]]:
+    def _ruled(self, ruling: Ruling) -> Ruled:
+        ruled = rule(
+            ruling,
+            self.book,
+            self._limits,
+            now=self._now(),
+            clock=self._time(),
+            repeats=self._repeats,
+        )
+        RULINGS.labels(ruling.verdict, ruled.effect).inc()
+        _LOG.info(
+            "a person's word",
+            remedy=ruling.remedy_id,
+            verdict=ruling.verdict,
+            who=ruling.who,
+            effect=ruled.effect,
+        )
+        return ruled
+
+    def _claims(
+        self, wishes: Sequence[Wish], ruled: Sequence[Ruled]
+    ) -> list[tuple[RemedyRequest, Claim, Ruling | None]]:
         fresh: dict[str, RemedyRequest] = {}
         for wish in wishes:
-            if wish.remedy_id not in self.book.accounts:
+            if isinstance(wish, RemedyRequest) and wish.remedy_id not in self.book.accounts:
                 fresh.setdefault(wish.remedy_id, wish)
-        claims = [(request, self._limits.claim(request)) for request in fresh.values()]
+        claims: list[tuple[RemedyRequest, Claim, Ruling | None]] = [
+            (request, self._limits.claim(request), None) for request in fresh.values()
+        ]
         claims += [
-            (account.request, self._limits.claim(account.request, again=True))
+            (account.request, self._limits.claim(account.request, again=True), None)
             for account in self._released()
         ]
-        return [(request, self._ended(request, claim)) for request, claim in claims]
+        claims += [one.claim for one in ruled if one.claim is not None]
+        return [(request, self._ended(request, claim), word) for request, claim, word in claims]
 
     def _ended(self, request: RemedyRequest, claim: Claim) -> Claim:
         reason = self.endings.reason(request)
@@ -250,22 +219,36 @@ class Issuer:
 
     def _released(self) -> Iterable[Account]:
         """Accounts whose quiet hours are over."""
-        clock = self._clock()
+        clock = self._time()
         for account in self.book.held():
             until = account.request.not_before
             if account.reason is Reason.QUIET_HOURS and until is not None and until <= clock:
                 yield account
 
+    def _time(self) -> datetime:
+        """What time it is for quiet hours."""
+        return self._clock() if self._clock is not None else self._now() - self._ahead
+
+    async def _look_at_the_clock(self) -> None:
+        """Learn how far this machine's clock is ahead of that which all lanes share."""
+        if self._clock is not None:
+            return
+        try:
+            self._ahead = self._now() - await self._reservations.time()
+        except NotReady as error:
+            self._distrust(error)
+
     # ------------------------------------------------------------------ 1: Redis
 
-    async def _reserve(self, claims: Sequence[tuple[RemedyRequest, Claim]]) -> list[RemedyEntry]:
+    async def _reserve(
+        self, claims: Sequence[tuple[RemedyRequest, Claim, Ruling | None]]
+    ) -> list[RemedyEntry]:
         if not claims:
             return []
-        verdicts = await self._verdicts([claim for _, claim in claims])
-        self._step(Step.RESERVED)
+        verdicts = await self._verdicts([claim for _, claim, _ in claims])
         return [
-            self._promise(request, _STATES[verdict], reason)
-            for (request, _), (verdict, reason) in zip(claims, verdicts, strict=True)
+            self._promise(request, _STATES[verdict], reason, word)
+            for (request, _, word), (verdict, reason) in zip(claims, verdicts, strict=True)
             if verdict is not Verdict.ALREADY
         ]
 
@@ -292,14 +275,20 @@ class Issuer:
                 await self._sleep(self._patience.redis_seconds)
 
     async def _rebuild_once(self) -> None:
-        await self._ledger.confirm_owner()  # a zombie must not overwrite its successor's part
+        await self._confirm()  # a zombie must not overwrite its successor's part
+        accounts = len(self.book.accounts)
         try:
-            await self._reservations.rebuild(self.book)
+            await self._reservations.rebuild(self.book, self._show_progress)
         except NotReady as error:
             self._distrust(error)
-        else:
-            self._stale = self.waiting_for_redis = False
-            _LOG.info("rebuilt this partition in Redis", accounts=len(self.book.accounts))
+            return
+        self._stale = self.waiting_for_redis = False
+        _LOG.info("rebuilt this partition in Redis", accounts=accounts)
+        await self._look_at_the_clock()
+
+    def _show_progress(self, done: int) -> None:
+        REBUILT.inc()
+        _LOG.info("rebuilding this partition in Redis", done=done, of=len(self.book.accounts))
 
     def _distrust(self, error: NotReady) -> None:
         if not self.waiting_for_redis:
@@ -308,7 +297,13 @@ class Issuer:
 
     # ------------------------------------------------------------------ 2, 4: the ledger
 
-    def _entry(self, request: RemedyRequest, state: State, reason: Reason | None) -> RemedyEntry:
+    def _entry(
+        self,
+        request: RemedyRequest,
+        state: State,
+        reason: Reason | None,
+        word: Ruling | None = None,
+    ) -> RemedyEntry:
         first = request.remedy_id not in self.book.accounts
         return RemedyEntry(
             remedy_id=request.remedy_id,
@@ -316,30 +311,49 @@ class Issuer:
             reason=reason,
             at=self._now(),
             request=request if first else None,
+            ruling=word,
         )
 
-    def _promise(self, request: RemedyRequest, state: State, reason: Reason | None) -> RemedyEntry:
-        entry = self._entry(request, state, reason)
+    def _promise(
+        self,
+        request: RemedyRequest,
+        state: State,
+        reason: Reason | None,
+        word: Ruling | None,
+    ) -> RemedyEntry:
+        entry = self._entry(request, state, reason, word)
         if state is State.RESERVED and request.amount_minor:
             return msgspec.structs.replace(entry, body=coupon_body(request))
         return entry
 
-    async def _write(
-        self, entries: Sequence[Entry], through: int | None = None, step: Step | None = None
-    ) -> None:
+    async def _write(self, entries: Sequence[Entry], through: int | None = None) -> None:
         """Append, fold and only then tell Redis: what frees money is in the ledger first."""
         if not entries and through is None:
             return
-        before = self.book.offset
+        before, began = self.book.offset, self._monotonic()
         reached = await self._ledger.append(entries, through)
+        self._owned_at = began
         for entry in entries:
             self.book.apply(entry)
             count_outcome(entry, self.book)
         self.book.offset = max(reached, before)
-        if step is not None:
-            self._step(step)
         if not self._stale:
             await self._follow(entries, before)
+
+    async def _confirm(self) -> None:
+        began = self._monotonic()
+        await self._ledger.confirm_owner()
+        self._owned_at = began
+
+    async def _still_mine(self) -> None:
+        """Ask the broker when the last answer is older than the lease: this process was frozen."""
+        while self._lease_over():
+            async with self._asking:
+                if self._lease_over():
+                    await self._confirm()
+
+    def _lease_over(self) -> bool:
+        return self._monotonic() - self._owned_at > self._patience.lease_seconds
 
     async def _follow(self, entries: Sequence[Entry], before: int) -> None:
         moves = [
@@ -363,101 +377,19 @@ class Issuer:
         except NotReady as error:
             self._distrust(error)
 
-    # ------------------------------------------------------------------ 3: the provider
+    # ------------------------------------------------------------------ 3, 5: others
 
-    def _due_accounts(self) -> Iterable[Account]:
-        now = self._monotonic()
-        return (
-            account
-            for account in self.book.open()
-            if self._due.get(account.request.remedy_id, now) <= now
-        )
+    async def _ask(self, through: int | None) -> None:
+        """Ask for everything that is due; no money moves while Redis is not as the ledger is."""
+        await self._write(self._asker.lost())
+        waiting = self._asker.to_ask()
+        if any(account.request.amount_minor for account in waiting):
+            await self._until_ready()
+        await self._write(self._asker.sending(waiting))
+        await self._write(await self._asker.ask(waiting), through)
 
-    async def _ask_all(self) -> list[RemedyEntry]:
-        waiting = [account for account in self._due_accounts() if account.open]
-        if not waiting:
-            return []
-        promised = self._monotonic()
-        asking = (self._ask(account, promised) for account in waiting)
-        return list(await asyncio.gather(*asking))
-
-    async def _ask(self, account: Account, promised: float) -> RemedyEntry:
-        request = account.request
-        if not request.amount_minor:  # nothing to pay: the message is the remedy
-            return self._entry(request, State.ISSUED, None)
-        if self._monotonic() - promised > self._patience.lease_seconds:
-            await self._ledger.confirm_owner()
-        assert account.body is not None, "a reserved coupon has its body"
-        outcome = await self._coupons.deliver(coupon_message(request.remedy_id, account.body))
-        count_sink("coupons", outcome)
-        return self._answer(account, outcome)
-
-    def _answer(self, account: Account, outcome: Outcome) -> RemedyEntry:
-        key, attempts = account.request.remedy_id, account.attempts + 1
-        if isinstance(outcome, Delivered):
-            state, reason, detail = State.ISSUED, None, None
-        elif isinstance(outcome, Refused):
-            state, reason, detail = State.REFUSED, Reason.PROVIDER_REFUSED, outcome.detail
-        else:
-            enough = attempts >= self._patience.attempts
-            state = State.PARKED if enough else State.UNKNOWN
-            reason, detail = Reason.PROVIDER_SILENT, f"{outcome.reason}: {outcome.detail}"
-        self._wait(key, attempts, outcome)
-        return RemedyEntry(
-            remedy_id=key,
-            state=state,
-            reason=reason,
-            at=self._now(),
-            attempts=attempts,
-            reference=outcome.reference if isinstance(outcome, Delivered) else None,
-            detail=detail,
-        )
-
-    def _wait(self, key: str, attempts: int, outcome: Outcome) -> None:
-        if isinstance(outcome, Unknown):
-            wait = self._patience.wait_seconds(key, attempts, outcome.retry_after_seconds)
-            self._due[key] = self._monotonic() + wait
-        else:
-            self._due.pop(key, None)
-
-    # ------------------------------------------------------------------ 5: the customer
-
-    async def _tell_all(self) -> list[NotificationEntry]:
-        untold = [account for account in self._due_accounts() if account.untold]
-        return list(await asyncio.gather(*(self._tell(account) for account in untold)))
-
-    async def _tell(self, account: Account) -> NotificationEntry:
-        message = notification_message(account.request, account.reference)
-        outcome = await self._notifications.deliver(message)
-        count_sink("notifications", outcome)
-        key, attempts = account.request.remedy_id, account.told_attempts + 1
-        self._wait(key, attempts, outcome)
-        if isinstance(outcome, Delivered):
-            told, detail = Told.DELIVERED, None
-        elif isinstance(outcome, Refused):
-            told, detail = Told.REFUSED, outcome.detail
-        else:
-            enough = attempts >= self._patience.attempts
-            told, detail = Told.GIVEN_UP if enough else Told.PENDING, outcome.detail
-        return NotificationEntry(
-            remedy_id=key, told=told, at=self._now(), attempts=attempts, detail=detail
-        )
-
-
-def _continued(known: OperationsAlert, news: OperationsAlert) -> OperationsAlert:
-    """News of an alert that fires: which alert it is and since when stays as it was."""
-    return msgspec.structs.replace(
-        news, severity=known.severity, starts_at=known.starts_at, tell=known.tell or news.tell
-    )
-
-
-def _ended(alert: OperationsAlert, end: OperationsAlert) -> OperationsAlert:
-    return msgspec.structs.replace(alert, firing=False, decided_at=end.decided_at)
-
-
-def _ends_with(alert: OperationsAlert, end: OperationsAlert) -> bool:
-    """Another alert of the same episode (the couriers a surge needs) ends with it."""
-    return alert.alert_id != end.alert_id and alert.episode_id == end.episode_id
+    async def _tell(self) -> None:
+        await self._write(await self._asker.tell(self._asker.to_tell()))
 
 
 def _silence(alert: OperationsAlert) -> Silence:

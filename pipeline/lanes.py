@@ -23,14 +23,24 @@ from configs.policy_schema import Policies
 from detectors.decisions import Decision
 from pipeline.alert_board import AlertBoard
 from pipeline.budget import Limits, RedisReservations
-from pipeline.issuer import Issuer, Patience, Step
+from pipeline.issuer import Issuer
 from pipeline.ledger import Book
 from pipeline.ledger_log import KafkaLedger, committed_offset, deliver_group, read_book
 from pipeline.letters import headers_of
 from pipeline.money_metrics import ROUND_SECONDS, count_verdict
+from pipeline.outlet import Outlet
+from pipeline.patience import Patience
 from pipeline.policy import judge
 from pipeline.records import DeadLetter, RawRecord
-from pipeline.remedies import EpisodeEnded, Nothing, RemedyRequest, Wish, decode_wish, encode_wish
+from pipeline.remedies import (
+    EpisodeEnded,
+    Nothing,
+    RemedyRequest,
+    Ruling,
+    Wish,
+    decode_wish,
+    encode_wish,
+)
 from pipeline.settings import Clock, Settings
 from pipeline.stops import Sealed
 from pipeline.transactions import Outgoing, Transactions
@@ -41,16 +51,33 @@ _DECISIONS: Final = msgspec.json.Decoder(Decision)
 _IDLE_SECONDS: Final = 1.0
 
 
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Where time comes from; an accelerated one makes days of back-off pass in seconds."""
+
+    now: Callable[[], datetime] = _wall
+    monotonic: Callable[[], float] = monotonic
+    sign: Callable[[], datetime] = _wall
+    """Stamps requests: their receivers compare it with a clock of their own."""
+
+
+REAL_TIMES: Final = Times()
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What a lane talks to."""
 
     consumer: Consumer
     redis: Redis
-    coupons: Sink
-    notifications: Sink
+    coupons: Outlet
+    notifications: Outlet
     alerts: Sink
-    step: Callable[[Step], None]
+    times: Times = REAL_TIMES
 
 
 class Lane:
@@ -139,7 +166,8 @@ class Lane:
                 continue
             if isinstance(wish, EpisodeEnded):
                 self.issuer.endings.see(wish)
-            self._latest = max(self._latest, wish.decided_at)
+            if not isinstance(wish, Ruling):  # a person's wall time is not the data's
+                self._latest = max(self._latest, wish.decided_at)
             self._waiting.append((record.offset, wish))
         self._read_to = records[-1].offset + 1
         self._news.set()
@@ -180,7 +208,8 @@ class Lane:
     async def run(self) -> None:
         """Issue until cancelled; raises `Fenced` and other reasons to stop the process."""
         assert self.issuer is not None
-        await self._board.tick(_now(), monotonic())
+        times = self._outside.times
+        await self._board.tick(times.now(), times.monotonic())
         while True:
             wishes, through = self._take()
             if wishes or (self.caught_up and self.issuer.due()):
@@ -190,10 +219,10 @@ class Lane:
                 await self.issuer.keep_ready()
                 await self._rest()
             self.ready = not self.issuer.waiting_for_redis
-            expired = self._board.expired(_now())
+            expired = self._board.expired(times.now())
             if expired:
                 self._board.changed(await self.issuer.resolve(expired))
-            await self._board.tick(_now(), monotonic())
+            await self._board.tick(times.now(), times.monotonic())
 
     async def _rest(self) -> None:
         self._news.clear()
@@ -239,18 +268,8 @@ class Lane:
             limits=limits,
             coupons=self._outside.coupons,
             notifications=self._outside.notifications,
-            now=_now,
-            clock=_now if self._settings.clock is Clock.BROKER else lambda: self._latest,
-            monotonic=monotonic,
-            patience=Patience(
-                attempts=deliver.attempts,
-                first_seconds=deliver.retry_seconds,
-                most_seconds=deliver.retry_most_seconds,
-                lease_seconds=deliver.lease_seconds,
-            ),
-            step=self._outside.step,
+            now=self._outside.times.now,
+            clock=None if self._settings.clock is Clock.BROKER else lambda: self._latest,
+            monotonic=self._outside.times.monotonic,
+            patience=Patience(deliver.retry_seconds, lease_seconds=deliver.lease_seconds),
         )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

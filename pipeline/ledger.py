@@ -7,12 +7,15 @@ ledger that tells the impossible must stop the process that reads it, not be gue
         │             │  ▲────► REFUSED   the provider's definite no
         │             ▼  │
         │          UNKNOWN ───► PARKED    asked again with the same key until it is enough
-        ├───────► HELD ───────► RESERVED  quiet hours are over
-        │          └──────────► REFUSED   the episode ended while it was held
+        ├───────► HELD ───────► RESERVED  quiet hours are over, or a person approved
+        │          └──────────► REFUSED   the episode ended while it was held, or a person rejected
         └───────► REFUSED
+    RESERVED ─► SENT ─► ISSUED, REFUSED, PARKED   a provider that must not be asked twice
+    PARKED ───► RESERVED, ISSUED, REFUSED         a person's word only
 
-RESERVED, UNKNOWN and PARKED hold their amount as reserved, ISSUED as spent. A first entry carries
-the whole request, and RESERVED the frozen body as well, so the ledger alone is enough to go on.
+RESERVED, SENT, UNKNOWN and PARKED hold their amount as reserved, ISSUED as spent. A first entry
+carries the whole request, RESERVED the frozen body of the coupon and ISSUED that of the message, so
+the ledger alone is enough to go on.
 """
 
 from collections import Counter
@@ -25,7 +28,7 @@ from typing import Final
 import msgspec
 
 from detectors.events import Instant
-from pipeline.remedies import OperationsAlert, Reason, RemedyRequest
+from pipeline.remedies import OperationsAlert, Reason, RemedyRequest, Ruling
 from pipeline.seals import SEAL_KEY, Seal
 
 
@@ -33,6 +36,7 @@ class State(StrEnum):
     """Where a remedy stands."""
 
     RESERVED = "reserved"
+    SENT = "sent"
     UNKNOWN = "unknown"
     ISSUED = "issued"
     REFUSED = "refused"
@@ -51,17 +55,22 @@ class Told(StrEnum):
 
 TRANSITIONS: Final[dict[State | None, frozenset[State]]] = {
     None: frozenset({State.RESERVED, State.HELD, State.REFUSED}),
-    State.RESERVED: frozenset({State.ISSUED, State.REFUSED, State.UNKNOWN, State.PARKED}),
+    State.RESERVED: frozenset(
+        {State.SENT, State.ISSUED, State.REFUSED, State.UNKNOWN, State.PARKED}
+    ),
+    State.SENT: frozenset({State.ISSUED, State.REFUSED, State.PARKED}),
     State.UNKNOWN: frozenset({State.ISSUED, State.REFUSED, State.UNKNOWN, State.PARKED}),
     State.HELD: frozenset({State.RESERVED, State.REFUSED, State.HELD}),
     State.ISSUED: frozenset(),
     State.REFUSED: frozenset(),
-    State.PARKED: frozenset(),
+    State.PARKED: frozenset({State.RESERVED, State.ISSUED, State.REFUSED}),
 }
-RESERVING: Final = frozenset({State.RESERVED, State.UNKNOWN, State.PARKED})
+RESERVING: Final = frozenset({State.RESERVED, State.SENT, State.UNKNOWN, State.PARKED})
 """States that hold the amount as reserved."""
+_OPEN: Final = frozenset({State.RESERVED, State.SENT, State.UNKNOWN})
 ENDED: Final = frozenset({State.ISSUED, State.REFUSED, State.HELD, State.PARKED})
 """States a request may rest in; HELD for quiet hours moves on by itself."""
+_OVER: Final = frozenset({State.ISSUED, State.REFUSED})
 
 
 class RemedyEntry(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_field="type"):
@@ -82,6 +91,12 @@ class RemedyEntry(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_f
     """The provider's name for the coupon; with ISSUED."""
     detail: str | None = None
     """What the provider said."""
+    doubt: bool = False
+    """With UNKNOWN: the provider may have done it."""
+    notice: str | None = None
+    """What the customer is sent, each time the same bytes; with ISSUED."""
+    ruling: Ruling | None = None
+    """The person's word that made it so."""
 
 
 class NotificationEntry(
@@ -146,15 +161,22 @@ class Account:
     state: State
     reason: Reason | None = None
     body: str | None = None
+    """Until the provider has answered for good: what is over is not kept in memory."""
     attempts: int = 0
+    asked_at: datetime | None = None
+    """When the provider, or then the customer's side, was last asked in vain."""
+    doubt: bool = False
+    """The provider may have done it although it is not issued."""
     reference: str | None = None
+    notice: str | None = None
+    """Until the customer was told."""
     told: Told = Told.PENDING
     told_attempts: int = 0
 
     @property
     def open(self) -> bool:
         """Whether the provider still has to answer."""
-        return self.state in {State.RESERVED, State.UNKNOWN}
+        return self.state in _OPEN
 
     @property
     def untold(self) -> bool:
@@ -200,6 +222,9 @@ class Book:
         if isinstance(entry, NotificationEntry):
             account = self._account(entry.remedy_id)
             account.told, account.told_attempts = entry.told, entry.attempts
+            account.asked_at = entry.at
+            if not account.untold:
+                account.notice = None
         else:
             account = self._apply_remedy(entry)
         self._index(entry.remedy_id, account)
@@ -231,9 +256,12 @@ class Book:
         self._count(known, -1)
         known.state, known.reason = entry.state, entry.reason
         self._count(known, 1)
-        known.attempts = max(known.attempts, entry.attempts)
-        known.body = entry.body or known.body
+        known.attempts = max(known.attempts, entry.attempts) if entry.ruling is None else 0
+        known.asked_at = entry.at if entry.state is State.UNKNOWN else None
+        known.doubt = known.doubt or entry.doubt or entry.state is State.SENT
+        known.body = None if entry.state in _OVER else entry.body or known.body
         known.reference = entry.reference or known.reference
+        known.notice = entry.notice or known.notice
         return known
 
     def _count(self, account: Account, sign: int) -> None:

@@ -65,15 +65,16 @@ def read_book(kafka: Kafka, partition: int) -> Book:
     `BrokerUnavailable`.
     """
     book = Book()
+    begins = log_start(kafka, "ledger", partition)
+    if begins:
+        raise BrokenLedger(
+            f"ledger partition {partition} begins at offset {begins}: its beginning was "
+            "deleted, so what was paid is not known. Set its retention.ms to -1 and restore it"
+        )
     for offset, value in read_values(kafka, "ledger", partition):
         if value is None:
             book.offset = offset
             continue
-        if not book.offset and offset and log_start(kafka, "ledger", partition):
-            raise BrokenLedger(
-                f"ledger partition {partition} begins at offset {offset}: its beginning was "
-                "deleted, so what was paid is not known. Set its retention.ms to -1 and restore it"
-            )
         book.apply(decode_entry(value))
         book.offset = offset + 1
     return book

@@ -99,8 +99,12 @@ def notification_message(request: RemedyRequest, reference: str | None) -> Messa
         carrier=request.carrier,
         coupon=reference,
     )
-    key = f"{request.remedy_id}.notice"
-    return Message(kind=MessageKind.NOTIFICATION, key=key, body=msgspec.json.encode(notice))
+    return notice_message(request.remedy_id, msgspec.json.encode(notice).decode())
+
+
+def notice_message(remedy_id: str, body: str) -> Message:
+    """Return what the notification service is sent, from its frozen body."""
+    return Message(kind=MessageKind.NOTIFICATION, key=f"{remedy_id}.notice", body=body.encode())
 
 
 def amount_text(amount_minor: int, currency: str) -> str:

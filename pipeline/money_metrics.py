@@ -40,6 +40,23 @@ SINK_REQUESTS: Final = Counter(
     ["sink", "outcome"],
     registry=REGISTRY,
 )
+SWITCHED_OFF: Final = Gauge(
+    "forewarn_sink_switched_off",
+    "1: the receiver answered 410 (Gone); nothing is sent there until deliver is started again.",
+    ["sink"],
+    registry=REGISTRY,
+)
+RULINGS: Final = Counter(
+    "forewarn_rulings",
+    "What people said of remedies that were held or parked, and what became of it.",
+    ["verdict", "effect"],
+    registry=REGISTRY,
+)
+REBUILT: Final = Counter(
+    "forewarn_redis_rebuilt_parts",
+    "Parts of a ledger (500 remedies) that were entered into Redis anew.",
+    registry=REGISTRY,
+)
 RESERVED: Final = Gauge(
     "forewarn_budget_reserved_minor",
     "Reserved and not yet spent: the global budget of the latest day, campaigns.",

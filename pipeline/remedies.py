@@ -36,8 +36,13 @@ class Reason(StrEnum):
     PARCEL_DELIVERED = "parcel_delivered"
     EPISODE_OVER = "episode_over"
     PROVIDER_REFUSED = "provider_refused"
+    REJECTED_BY_PERSON = "rejected_by_person"
     # Parked for a person
     PROVIDER_SILENT = "provider_silent"
+    REFUSED_AFTER_DOUBT = "refused_after_doubt"
+    """The provider refuses what it may have given when it was asked before."""
+    SENT_AND_LOST = "sent_and_lost"
+    """A provider that cannot be asked twice was asked, and nobody knows what it did."""
 
 
 class Nothing(StrEnum):
@@ -110,7 +115,35 @@ class EpisodeEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_f
     decided_at: Instant
 
 
-Wish = RemedyRequest | OperationsAlert | EpisodeEnded
+class Verdict(StrEnum):
+    """What a person says of a remedy."""
+
+    APPROVE = "approve"
+    """Give it: what was held goes on within budgets and caps, what was parked is asked again."""
+    REJECT = "reject"
+    """Do not give it: what it holds of the budgets is free again."""
+    FOUND = "found"
+    """The provider has it: a person looked. What was parked counts as issued, unasked."""
+
+
+class Ruling(msgspec.Struct, frozen=True, kw_only=True, tag="ruling", tag_field="type"):
+    """A person's word on a remedy that is held or parked."""
+
+    remedy_id: str
+    subject: str
+    """Of the remedy: says which partition has it."""
+    verdict: Verdict
+    who: str
+    why: str
+    decided_at: Instant
+    """Wall time."""
+    expires_at: Instant
+    """Without effect when it is read later than this."""
+    reference: str | None = None
+    """With `found`: the provider's name for the coupon."""
+
+
+Wish = RemedyRequest | OperationsAlert | EpisodeEnded | Ruling
 
 _DECODER: Final = msgspec.json.Decoder(Wish)
 _SEPARATOR: Final = "\x1f"

@@ -9,6 +9,7 @@ What is detected and what customers are given is not here but in `configs/`.
 """
 
 import os
+from base64 import b64decode
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +31,7 @@ from pydantic_settings import SettingsError as _UnreadableVariable
 from configs.problems import ConfigError, Location, Place, Problem, known_keys, nearest, problems_of
 from configs.source import Source, read_source
 from pipeline.ingest.settings import Ingest
+from pipeline.patience import STANDARD_SECONDS
 
 PREFIX: Final = "FOREWARN_"
 FILE_VARIABLE: Final = "FOREWARN_SETTINGS"
@@ -92,6 +94,16 @@ def _redis_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _signing_key(secret: str) -> None:
+    """Refuse what cannot sign, without showing it."""
+    try:
+        key = b64decode(secret.removeprefix("whsec_") + "==", validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise ValueError("a secret must be whsec_ and base64")
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -147,6 +159,8 @@ class Redis(_Section):
     """`redis://[user:password@]host:port/database`."""
     prefix: str = Field(default="forewarn", pattern=r"^[A-Za-z0-9._:-]{1,100}$")
     """First part of every key."""
+    timeout_seconds: Seconds = 2
+    """How long one call may take before Redis counts as gone."""
 
     @property
     def location(self) -> str:
@@ -162,15 +176,61 @@ class Webhook(_Section):
     url: HttpUrl | None = None
     """Where requests go; without it they go to the console."""
     secret: SecretStr | None = None
-    """`whsec_…`: signs every request. Required with a URL."""
+    """`whsec_…`: signs every request. While it is being changed both, the new one first, with a
+    space between them: receivers then find a signature by either."""
+    secret_file: Path | None = None
+    """A file with the secret instead, as container platforms mount them. One of both is required
+    with a URL."""
     timeout_seconds: Seconds = 5
     """How long one call may take before its outcome counts as unknown."""
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
-        if self.url is not None and self.secret is None:
+        if self.secret is not None and self.secret_file is not None:
+            raise ValueError("give secret or secret_file, not both")
+        if self.url is not None and not self.key:
             raise ValueError("a url needs a secret, which signs the requests")
+        for part in self.key.split():
+            _signing_key(part)
         return self
+
+    @property
+    def key(self) -> str:
+        """The secret, or both of them; raises `ValueError` when its file cannot be read."""
+        if self.secret is not None:
+            return self.secret.get_secret_value()
+        if self.secret_file is None:
+            return ""
+        try:
+            return self.secret_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.secret_file} cannot be read: {type(error).__name__}") from None
+
+
+class Coupons(Webhook):
+    """Where coupons are ordered: a receiver of signed requests (Standard Webhooks)."""
+
+    idempotent: bool = True
+    """Whether a repeated `Idempotency-Key` is answered as the first time and has no second effect.
+    `false`: each coupon is asked for once, and one whose answer is lost waits for a person."""
+
+
+class Outbound(_Section):
+    """What requests that leave may do."""
+
+    allow: str = ""
+    """Hosts, as written in URLs and separated by commas, that may be inside (loopback, private,
+    link-local addresses) or without TLS, such as `alertmanager`. All others must be public and
+    `https`."""
+    connect_seconds: Seconds = 3
+    """How long connecting may take."""
+    read_seconds: Seconds = 5
+    """Longest silence within an answer."""
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The hosts."""
+        return frozenset(name.strip() for name in self.allow.split(",") if name.strip())
 
 
 class Alertmanager(_Section):
@@ -198,12 +258,11 @@ class Deliver(_Section):
     """`group`: several processes share the work. `all`: this one does all of it."""
     batch: int = Field(default=64, ge=1, le=1000)
     """Most requests of one partition that are under way at once."""
-    attempts: int = Field(default=12, ge=1, le=100)
-    """How often a silent provider is asked before the remedy is parked for a person."""
-    retry_seconds: Seconds = 1
-    """Wait before the second attempt; it doubles each time."""
-    retry_most_seconds: Seconds = 300
-    """Longest wait between attempts."""
+    retry_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=32)] = (
+        STANDARD_SECONDS
+    )
+    """Waits before a silent provider is asked again, each spread by up to a quarter; after the last
+    attempt the remedy is parked for a person. The default is the schedule of Standard Webhooks."""
     lease_seconds: Seconds = 20
     """A process that was frozen for longer does not call the provider before it has asked the
     broker whether its partition is still its own."""
@@ -258,9 +317,10 @@ class Settings(BaseSettings):
     them."""
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
-    coupons: Webhook = Webhook()
+    coupons: Coupons = Coupons()
     notifications: Webhook = Webhook()
     alertmanager: Alertmanager = Alertmanager()
+    outbound: Outbound = Outbound()
     deliver: Deliver = Deliver()
     metrics: Metrics = Metrics()
     log: Log = Log()

@@ -70,7 +70,7 @@ def specs(kafka: Kafka) -> list[TopicSpec]:
         ("complaints", {**days, **_STAMPED}, "complaints, key customer_id"),
         ("decisions", kept, "what was concluded, key subject"),
         ("remedies", kept, "what deliver was asked to give"),
-        ("ledger", {"cleanup.policy": "delete", "retention.ms": _FOREVER}, "what was promised"),
+        ("ledger", _LEDGER, "what was promised"),
         ("dead-letters", kept, "records nothing could be made of, and why"),
         ("counts", days, "internal: partial counts on their way to flow"),
         ("lessons", days, "internal: what partitions count for models they share"),
@@ -184,7 +184,7 @@ def _fits(name: str, found: str, wanted: str) -> bool:
     """More is fine for sizes; times and ratios are the operator's once a topic exists."""
     if name == "max.message.bytes":
         return int(found) >= int(wanted)
-    if name == "cleanup.policy":
+    if name == "cleanup.policy" or wanted == _FOREVER:
         return found == wanted
     return True
 
@@ -222,6 +222,11 @@ def _retained(days: float) -> dict[str, str]:
 _STAMPED: Final = {"message.timestamp.type": "LogAppendTime"}
 """Retention counts from a record's timestamp. With the producer's own, a replayed past would be
 deleted while it is being read; the past's own time is `received_at` in the event."""
+_LEDGER: Final = {
+    "cleanup.policy": "delete",
+    "retention.ms": _FOREVER,
+    "retention.bytes": _FOREVER,
+}
 _STATE: Final = {
     "cleanup.policy": "compact",
     "segment.bytes": str(64 * 1024 * 1024),

@@ -8,11 +8,10 @@ so a firing one is sent again and again with a later one; sending it twice is on
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-import aiohttp
 import msgspec
 
 from sinks.base import Message, MessageKind, Outcome
-from sinks.http import post
+from sinks.http import PUBLIC, HttpClient, Outbound
 from sinks.webhook import USER_AGENT, utc_now
 
 
@@ -51,29 +50,26 @@ class AlertmanagerSink:
     ----------
     url
         Base URL, e.g. `http://127.0.0.1:9093`.
-    timeout_seconds
-        For one request from connecting to the last byte of the answer.
+    outbound
+        Time-outs, and which hosts may be inside.
+
+    Raises `sinks.destination.Forbidden`.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        timeout_seconds: float = 5.0,
+        outbound: Outbound = PUBLIC,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._url, self._now = f"{url.rstrip('/')}/api/v2/alerts", now
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._session: aiohttp.ClientSession | None = None
+        self._client = HttpClient(f"{url.rstrip('/')}/api/v2/alerts", outbound)
+        self._now = now
 
     async def deliver(self, message: Message) -> Outcome:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
         body = b"[" + message.body + b"]"
         headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
-        return await post(self._session, self._url, body, headers, self._now())
+        return await self._client.post(body, headers, self._now())
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._client.close()

@@ -51,6 +51,8 @@ class UnknownReason(StrEnum):
     NOT_ACCEPTED_HERE = "not_accepted_here"
     """401, 403, 404, 405, 407 or a redirect: address or secret are wrong, the message may be
     right. A person mends the settings."""
+    GONE = "gone"
+    """410: nobody takes messages there any more. Send none until a person mends the settings."""
 
 
 class RefusedReason(StrEnum):

@@ -14,7 +14,7 @@ class ConsoleSink:
 
     async def deliver(self, message: Message) -> Outcome:
         stream = sys.stdout if self._stream is None else self._stream
-        line = f"{message.kind} {message.key} {message.body.decode('utf-8', 'replace')}\n"
+        line = f"{message.kind} {message.key} {_printable(message.body)}\n"
         try:
             stream.write(line)
             stream.flush()
@@ -24,3 +24,9 @@ class ConsoleSink:
 
     async def close(self) -> None:
         """Leave the stream to its owner."""
+
+
+def _printable(body: bytes) -> str:
+    """Return a body that no terminal obeys and that stays one line, read from left to right."""
+    text = body.decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

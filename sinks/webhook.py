@@ -8,11 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-import aiohttp
 from standardwebhooks.webhooks import Webhook
 
 from sinks.base import Message, Outcome
-from sinks.http import post
+from sinks.http import PUBLIC, HttpClient, Outbound
 
 USER_AGENT: Final = "forewarn"
 
@@ -30,11 +29,14 @@ class WebhookSink:
     url
         Where to.
     secret
-        `whsec_…` or its base64 part.
-    timeout_seconds
-        For one request from connecting to the last byte of the answer.
+        `whsec_…` or its base64 part; while a secret is being changed both, the new one first, with
+        a space between them: each request is then signed with both.
+    outbound
+        Time-outs, and which hosts may be inside.
     now
         Stamps and signs requests.
+
+    Raises `sinks.destination.Forbidden`.
     """
 
     def __init__(
@@ -42,31 +44,28 @@ class WebhookSink:
         url: str,
         secret: str,
         *,
-        timeout_seconds: float = 5.0,
+        outbound: Outbound = PUBLIC,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._url, self._signer, self._now = url, Webhook(secret), now
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._session: aiohttp.ClientSession | None = None
+        self._client, self._now = HttpClient(url, outbound), now
+        self._signers = [Webhook(part) for part in secret.split()]
 
     async def deliver(self, message: Message) -> Outcome:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
         now = self._now()
-        return await post(self._session, self._url, message.body, self._headers(message, now), now)
+        return await self._client.post(message.body, self._headers(message, now), now)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._client.close()
 
     def _headers(self, message: Message, now: datetime) -> dict[str, str]:
-        signature = self._signer.sign(message.key, now.astimezone(UTC), message.body.decode())
+        text, at = message.body.decode(), now.astimezone(UTC)
         return {
             "Content-Type": "application/json",
             "User-Agent": USER_AGENT,
             "Idempotency-Key": message.key,
             "webhook-id": message.key,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": signature,
+            "webhook-signature": " ".join(
+                signer.sign(message.key, at, text) for signer in self._signers
+            ),
         }

@@ -39,7 +39,7 @@ local function remember(id, state)
   redis.call('SADD', P .. ':ids:' .. p, id)
 end
 
-local RESERVING = { reserved = true, unknown = true, parked = true }
+local RESERVING = { reserved = true, sent = true, unknown = true, parked = true }
 
 -- Enter what a remedy in a state takes from budgets and caps, and that it was asked for at all.
 local function enter(r, state)

@@ -63,7 +63,8 @@ local function reserve(r)
   end
   local refused, held = r.refuse, nil
   if not refused then
-    held = flooded(r) or r.hold
+    local flood = flooded(r)
+    held = not r.approved and flood or r.hold
     refused = not held and (capped(r) or exhausted(r)) or nil
   end
   local verdict = refused and 'refused' or held and 'held' or 'reserved'

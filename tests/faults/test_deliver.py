@@ -6,38 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.issuer import Step
-from pipeline.processes import Child
 from tests.pipeline.delivering import cleared, delivering, stall
 from tests.real_parts import Broker, RedisServer
 
 pytestmark = pytest.mark.slow
-
-
-def _killed(child: Child) -> None:
-    """Wait for the child's own SIGKILL and clear up after it."""
-    assert child.wait(40) == -9, child.log_tail()
-    child.stop()
-
-
-@pytest.mark.timeout(400)
-def test_killed_at_every_step(
-    tmp_path: Path, broker: Broker, redis_server: RedisServer, name: str
-) -> None:
-    """After SIGKILL at each step in turn, each stall has one coupon and the books balance."""
-    flaky = ("--before", "0.1", "--after", "0.1", "--seed", "7")
-    small = {"FOREWARN_DELIVER__BATCH": "4"}
-    with delivering(tmp_path, broker.bootstrap, redis_server.url, name, *flaky, **small) as parts:
-        for number, step in enumerate(Step):
-            parts.decide(*(stall(20 * number + one) for one in range(20)))
-            _killed(parts.process(FOREWARN_TEST_KILL_AFTER=f"{step}:{1 + number % 3}").start())
-        stalls = 20 * len(Step)
-        with parts.process():
-            states = parts.wait_for(stalls)
-            assert set(states.values()) == {"issued"}
-            assert asyncio.run(parts.differences()) == []
-        assert len(parts.given()) == stalls
-        assert len(parts.given("notifications")) == stalls
 
 
 def test_redis_forgets(tmp_path: Path, broker: Broker, own_redis: RedisServer, name: str) -> None:

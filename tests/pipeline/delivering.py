@@ -99,7 +99,7 @@ class Delivering:
     folder: Path
     provider_url: str
     environment: dict[str, str]
-    main: list[str] = field(default_factory=lambda: ["-m", "tests.faults.deliver_main"])
+    main: list[str] = field(default_factory=lambda: ["-m", "pipeline.cli", "deliver"])
     _count: int = 0
 
     def decide(self, *decisions: Decision) -> None:
@@ -207,7 +207,8 @@ def delivering(
             "FOREWARN_NOTIFICATIONS__URL": f"{url}/notifications",
             "FOREWARN_NOTIFICATIONS__SECRET": SECRET,
             "FOREWARN_DELIVER__SHARING": "all",
-            "FOREWARN_DELIVER__RETRY_SECONDS": "0.05",
+            "FOREWARN_DELIVER__RETRY_SECONDS": str([0.05 * 2**n for n in range(12)]),
+            "FOREWARN_OUTBOUND__ALLOW": "127.0.0.1",
             "PYTHONPATH": str(Path.cwd()),
             **{key: value for key, value in os.environ.items() if key == "PATH"},
         }

@@ -1,6 +1,6 @@
 """Lanes without Kafka: a ledger in memory that fences, the real scripts in a real Redis."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,8 +9,10 @@ from redis.asyncio import Redis
 
 from configs.policy_schema import Policies
 from pipeline.budget import Limits, RedisReservations
-from pipeline.issuer import Issuer, Patience, Step
+from pipeline.issuer import Issuer, Ledger
 from pipeline.ledger import Book, Entry, decode_entry, encode_entry
+from pipeline.outlet import Outlet
+from pipeline.patience import Patience
 from pipeline.policy import judge
 from pipeline.remedies import RemedyRequest
 from pipeline.stops import Fenced
@@ -55,6 +57,47 @@ class MemoryLedger:
             raise Fenced("a newer writer has this ledger")
 
 
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Fuse:
+    """Burns at the n-th call to anything outside, before or (odd n) after it had its effect."""
+
+    def __init__(self, at: int | None) -> None:
+        self._at, self._calls = at, 0
+        self.after = bool(at and at % 2)
+
+    def around(self, part: Any) -> Any:
+        return part if self._at is None else _Fused(part, self)
+
+    def call(self) -> bool:
+        """Count one; True when this one is to burn."""
+        self._calls += 1
+        return self._at is not None and self._calls > self._at // 2
+
+
+class _Fused:
+    """A part whose coroutines count on a fuse."""
+
+    def __init__(self, part: Any, fuse: Fuse) -> None:
+        self._part, self._fuse = part, fuse
+
+    def __getattr__(self, name: str) -> Any:
+        inner = getattr(self._part, name)
+
+        async def counted(*args: Any, **options: Any) -> Any:
+            burns = self._fuse.call()
+            if burns and not self._fuse.after:
+                raise Crash
+            done = await inner(*args, **options)
+            if burns:
+                raise Crash
+            return done
+
+        return counted
+
+
 @dataclass
 class World:
     """Lanes that share a Redis and a provider."""
@@ -67,7 +110,7 @@ class World:
     notices: Sink = field(default_factory=MemorySink)
     now: datetime = NOON
     monotonic: float = 0.0
-    attempts: int = 3
+    repeats: bool = True
     logs: list[Log] = field(default_factory=list)
     issuers: list[Issuer] = field(default_factory=list)
     _tokens: int = 0
@@ -76,31 +119,32 @@ class World:
         self.logs = [Log() for _ in range(self.lanes)]
         self.issuers = [self.owner(lane) for lane in range(self.lanes)]
 
-    def owner(self, lane: int, step: Callable[[Step], None] = lambda _: None) -> Issuer:
-        """A new owner of a lane, which fences the former one."""
+    def owner(self, lane: int, crash_at: int | None = None) -> Issuer:
+        """A new owner of a lane, which fences the former one; it dies at its n-th call outside."""
         self._tokens += 1
         limits = Limits(self.policies)
-        ledger = MemoryLedger(self.logs[lane])
+        fuse = Fuse(crash_at)
+        ledger: Ledger = fuse.around(MemoryLedger(self.logs[lane]))
+        reservations = RedisReservations(
+            self.client,
+            self.prefix,
+            partition=lane,
+            partitions=self.lanes,
+            token=f"token{self._tokens}",
+            limits=limits,
+        )
         return Issuer(
             book=self.logs[lane].book(),
             ledger=ledger,
-            reservations=RedisReservations(
-                self.client,
-                self.prefix,
-                partition=lane,
-                partitions=self.lanes,
-                token=f"token{self._tokens}",
-                limits=limits,
-            ),
+            reservations=fuse.around(reservations),
             limits=limits,
-            coupons=self.coupons,
-            notifications=self.notices,
+            coupons=Outlet("coupons", fuse.around(self.coupons), repeats=self.repeats),
+            notifications=Outlet("notifications", fuse.around(self.notices)),
             now=lambda: self.now,
             clock=lambda: self.now,
             monotonic=lambda: self.monotonic,
             sleep=self.sleep,
-            patience=Patience(attempts=self.attempts, first_seconds=1, most_seconds=4),
-            step=step,
+            patience=Patience(schedule_seconds=(1.0, 2.0)),
         )
 
     async def sleep(self, seconds: float) -> None:

@@ -24,6 +24,7 @@ from tests.pipeline.test_policy import SHIPPED_POLICIES
 REQUEST = request(SHIPPED_POLICIES, 1)
 WAYS: dict[State, Sequence[State]] = {
     State.RESERVED: (State.RESERVED,),
+    State.SENT: (State.RESERVED, State.SENT),
     State.UNKNOWN: (State.RESERVED, State.UNKNOWN),
     State.ISSUED: (State.RESERVED, State.ISSUED),
     State.REFUSED: (State.REFUSED,),

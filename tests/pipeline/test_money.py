@@ -16,7 +16,6 @@ from redis.asyncio import Redis
 from configs.policy_schema import Policies
 from detectors.decisions import ClearedReason, FeedReason, FeedResumed, FeedSilent
 from pipeline.books import expected_cache, read_cache, reconcile
-from pipeline.issuer import Step
 from pipeline.ledger import ENDED, State
 from pipeline.policy import judge
 from pipeline.remedies import EpisodeEnded, Reason
@@ -24,7 +23,7 @@ from pipeline.stops import Fenced
 from sinks.base import Message, Outcome, Refused, RefusedReason, Unknown, UnknownReason
 from sinks.memory import MemorySink
 from tests.pipeline.delivering import NOON, cleared, stall
-from tests.pipeline.issuing import World, request
+from tests.pipeline.issuing import Crash, World, request
 from tests.pipeline.test_policy import changed, like_stall
 from tests.real_parts import RedisServer
 
@@ -41,10 +40,6 @@ SMALL = {
     },
     "breaker": {"window_minutes": 60, "carrier_requests": 500, "facility_requests": 500},
 }
-
-
-class Crash(BaseException):
-    """The process is gone."""
 
 
 class FickleSink(MemorySink):
@@ -99,15 +94,11 @@ class Money(RuleBasedStateMachine):
     def wish(self, number: int) -> Any:
         return request(self.policies, number, customer_id=f"C{number // 3}")
 
-    @rule(number=st.integers(0, 40), step=st.sampled_from(list(Step)))
-    def crash(self, number: int, step: Step) -> None:
+    @rule(number=st.integers(0, 40), at=st.integers(0, 25))
+    def crash(self, number: int, at: int) -> None:
+        """Dies at any of its calls to ledger, Redis or sinks, before or after the effect."""
         lane = number % 2
-
-        def die(done: Step) -> None:
-            if done is step:
-                raise Crash
-
-        doomed = self.world.owner(lane, die)
+        doomed = self.world.owner(lane, crash_at=at)
         self.world.issuers[lane] = doomed
         with suppress(Crash):
             self.run(doomed.work([self.wish(number)], through=1))

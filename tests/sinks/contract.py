@@ -24,6 +24,7 @@ class Behaviour(StrEnum):
     TALKS_NONSENSE = "talks_nonsense"
     REDIRECTS = "redirects"
     DENIES = "denies"
+    CLOSED = "closed"
 
 
 Received = Callable[[], list[tuple[str, bytes]]]

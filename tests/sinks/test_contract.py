@@ -14,14 +14,16 @@ from sinks.alertmanager import AlertmanagerSink
 from sinks.base import Delivered, Message, MessageKind, Refused, RefusedReason, Sink, Unknown
 from sinks.base import UnknownReason as Why
 from sinks.console import ConsoleSink
+from sinks.http import Outbound
 from sinks.memory import MemorySink
 from sinks.webhook import WebhookSink
 from tests.sinks.contract import MESSAGE, Behaviour, Received, check
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEAR = Outbound(timeout_seconds=0.3, allow=("127.0.0.1",))
 STATUS = {
     Behaviour.ACCEPTS: 201, Behaviour.REJECTS: 422, Behaviour.FAILS: 503, Behaviour.BUSY: 429,
-    Behaviour.REDIRECTS: 307, Behaviour.DENIES: 401,
+    Behaviour.REDIRECTS: 307, Behaviour.DENIES: 401, Behaviour.CLOSED: 410,
 }  # fmt: skip
 
 
@@ -81,9 +83,9 @@ def test_http_sinks(name: str) -> None:
                     url if behaviour is not Behaviour.GONE else f"http://127.0.0.1:{free_port()}"
                 )
                 sink: Sink = (
-                    WebhookSink(f"{where}/hook", SECRET, timeout_seconds=0.3)
+                    WebhookSink(f"{where}/hook", SECRET, outbound=NEAR)
                     if name == "webhook"
-                    else AlertmanagerSink(where, timeout_seconds=0.3)
+                    else AlertmanagerSink(where, outbound=NEAR)
                 )
                 return sink, lambda: other.received
 
@@ -131,7 +133,7 @@ def test_signature_can_be_verified() -> None:
 
     async def run() -> None:
         async with other_side() as (other, url):
-            sink = WebhookSink(url, SECRET)
+            sink = WebhookSink(url, SECRET, outbound=NEAR)
             assert await sink.deliver(MESSAGE) == Delivered(None)
             await sink.close()
             [headers], [(key, body)] = other.headers, other.received
@@ -147,7 +149,7 @@ def test_retry_after_is_passed_on() -> None:
     async def run() -> None:
         async with other_side() as (other, url):
             other.behaviour = Behaviour.BUSY
-            sink = WebhookSink(url, SECRET)
+            sink = WebhookSink(url, SECRET, outbound=NEAR)
             outcome = await sink.deliver(MESSAGE)
             await sink.close()
             assert isinstance(outcome, Unknown)
