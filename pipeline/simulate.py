@@ -14,6 +14,7 @@ from rich.table import Table
 from pipeline.producer import Outgoing, send_with_progress
 from pipeline.settings import Settings
 from simulator.files import Compression, write_simulation
+from simulator.kinds import WorldKind
 from simulator.simulation import Simulation, simulate
 from simulator.world import START
 
@@ -25,6 +26,10 @@ def simulate_command(
     seed: Annotated[
         int, typer.Option(min=0, help="Which world; the same seed, the same bytes.")
     ] = 1,
+    kind: Annotated[
+        WorldKind,
+        typer.Option("--world", help="Which kind of network and trouble; see docs/worlds.md."),
+    ] = WorldKind.DEMO,
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Directory for the files.")
     ] = None,
@@ -50,6 +55,8 @@ def simulate_command(
 
     Example: forewarn simulate --parcels 4000 --days 35 --seed 1 --out world
 
+    Example: forewarn simulate --world hard --parcels 60000 --days 90 --out hard --zstd
+
     Example: forewarn simulate --seed 2 --kafka --speed 36000
     """
     if (out is None) and not kafka:
@@ -61,7 +68,7 @@ def simulate_command(
     first = START if start is None else start.replace(tzinfo=UTC)
     if first.weekday():
         raise typer.BadParameter("--start must be a Monday")
-    simulation = simulate(parcels, days, seed, first)
+    simulation = simulate(parcels, days, seed, first, kind)
     written: list[Path] = []
     if out is not None:
         packing = Compression.GZIP if gzip else Compression.ZSTD if zstd else Compression.NONE
@@ -88,7 +95,7 @@ def _tell(simulation: Simulation, written: list[Path]) -> None:
     world = simulation.world
     console = Console()
     console.print(
-        f"World {world.seed}: {world.parcels:,} parcels in {world.days} days, "
+        f"World {world.seed} ({world.kind}): {world.parcels:,} parcels in {world.days} days, "
         f"{len(world.carriers)} carriers, {len(world.regions)} regions"
     )
     console.print(

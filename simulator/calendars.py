@@ -20,33 +20,43 @@ class Work(IntEnum):
     CUSTOMS = 3
     SORTING = 4
     DOORSTEP = 5
+    SHIFTS = 6
+    """A depot with two shifts a day."""
+    COUNTER = 7
+    """A pick-up point: open every day."""
 
 
 _OPEN_HOURS = {
-    Work.COLLECTION: (8, 19),
-    Work.LINE_HAUL: (19, 30),
-    Work.ROAD: (0, 24),
-    Work.CUSTOMS: (9, 17),
-    Work.SORTING: (7, 14),
-    Work.DOORSTEP: (8, 20),
+    Work.COLLECTION: ((8, 19),),
+    Work.LINE_HAUL: ((19, 30),),
+    Work.ROAD: ((0, 24),),
+    Work.CUSTOMS: ((9, 17),),
+    Work.SORTING: ((7, 14),),
+    Work.DOORSTEP: ((8, 20),),
+    Work.SHIFTS: ((5, 12), (15, 22)),
+    Work.COUNTER: ((7, 23),),
 }
 
 
-def open_week(work: Work, days_off: tuple[int, ...]) -> NDArray[np.bool_]:
+def open_week(
+    work: Work, days_off: tuple[int, ...], *, round_the_clock: bool = False
+) -> NDArray[np.bool_]:
     """Return which hours of a week (Monday first) are open, shape (168,).
 
-    The road is always open, and customs never on weekends; other work rests on the carrier's
-    days off. An hour past midnight belongs to the day before (line haul runs from 19 h to 6 h).
+    The road and pick-up points are always open, and customs never on weekends; other work rests on
+    the carrier's days off. An hour past midnight belongs to the day before (line haul runs from
+    19 h to 6 h). Round the clock, only days off are closed.
     """
-    if work is Work.ROAD:
+    if work in (Work.ROAD, Work.COUNTER):
         days_off = ()
-    elif work is Work.CUSTOMS:
+    elif work is Work.CUSTOMS and not round_the_clock:
         days_off = (5, 6)
     week = np.zeros(_WEEK, np.bool_)
-    first, last = _OPEN_HOURS[work]
+    windows = ((0, 24),) if round_the_clock else _OPEN_HOURS[work]
     for day in range(7):
         if day not in days_off:
-            week[(day * 24 + np.arange(first, last)) % _WEEK] = True
+            for first, last in windows:
+                week[(day * 24 + np.arange(first, last)) % _WEEK] = True
     return week
 
 

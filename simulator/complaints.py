@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from detectors.events import Category
 from simulator.calendars import Hours
+from simulator.incidents import Surge
 from simulator.journey import Walk
 from simulator.parcels import Flags, Index, Parcels, draw_hours
 from simulator.scans import seconds
-from simulator.trouble import Kind, ParcelTrouble, Surge
+from simulator.trouble import Kind, ParcelTrouble
 from simulator.world import World
 
 ISSUES = (
@@ -157,7 +158,7 @@ def _late(
 ) -> _Said:
     """Customers complain some time after the promise, most of them only while they wait."""
     count = len(parcels)
-    ended = walk.ended[-1].copy()
+    ended = walk.delivered
     chance = np.full(count, 0.35)
     at = due + np.exp(rng.normal(np.log(18), 0.9, count))
     issue = np.where(rng.random(count) < 0.7, _LATE, _NO_MOVEMENT)

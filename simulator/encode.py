@@ -8,15 +8,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from detectors.events import Milestone
 from simulator.calendars import Hours
 from simulator.complaints import CHANNELS, ISSUES, Complaints
 from simulator.journey import facility_names
-from simulator.parcels import Index, Parcels
+from simulator.parcels import SERVICES, Index, Parcels
 from simulator.scans import MILESTONES, Scans, seconds
 from simulator.truth import parcel_id
 from simulator.world import World
 
 _BLOCK = 100_000
+_LABEL = MILESTONES.index(Milestone.LABEL_CREATED)
 
 Record = tuple[bytes, bytes, int]
 """Key, value and arrival (milliseconds since the epoch) of one record."""
@@ -73,11 +75,14 @@ class Encoder:
         )  # fmt: skip
         for p, c, number, milestone, facility, region, occurred, received, at in columns:
             name, carrier = names[p], carriers[c]
-            where = f'"facility":"{facilities[facility]}",' if facility >= 0 else self._order(p)
+            where = f',"facility":"{facilities[facility]}"' if facility >= 0 else ""
+            if milestone == _LABEL:
+                where = self._order(p)
+            place = f',"region":"{regions[region]}"' if region >= 0 else ""
             line = (
                 f'{{"event_id":"E{number:x}","parcel_id":"{name}","carrier":"{carrier}",'
                 f'"milestone":"{milestones[milestone]}","occurred_at":"{occurred}Z",'
-                f'"received_at":"{received}Z",{where}"region":"{regions[region]}"}}'
+                f'"received_at":"{received}Z"{where}{place}}}'
             )
             yield f"{carrier}/{name}".encode(), line.encode(), at
 
@@ -88,13 +93,13 @@ class Encoder:
         if one.promised[parcel] and np.isfinite(self._promised[parcel]):
             promise = f'"promised_at":"{self._stamps(seconds(self._promised[[parcel]]))[0]}Z",'
         return (
-            f'"order_id":"O{parcel:08d}","customer_id":"C{int(one.customer[parcel]):08d}",'
+            f',"order_id":"O{parcel:08d}","customer_id":"C{int(one.customer[parcel]):08d}",'
             f'"origin_region":"{self._regions[int(one.origin[parcel])]}",'
             f'"destination_region":"{self._regions[int(one.destination[parcel])]}",{promise}'
             f'"declared_value_minor":{int(one.value_minor[parcel])},'
-            f'"service_level":"{"express" if one.express[parcel] else "standard"}",'
+            f'"service_level":"{SERVICES[int(one.service[parcel])]}",'
             f'"supplier_id":"S{int(one.supplier[parcel]):05d}",'
-            f'"fragile":{"true" if one.fragile[parcel] else "false"},'
+            f'"fragile":{"true" if one.fragile[parcel] else "false"}'
         )
 
     def _stamps(self, seconds_of_world: Index) -> list[str]:

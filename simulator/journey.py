@@ -1,5 +1,6 @@
-"""A parcel's way: the steps it takes, how long each usually takes, and when they happen."""
+"""A parcel's way: the steps it takes and how long each takes; routes over hubs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -8,11 +9,9 @@ from numpy.typing import NDArray
 
 from detectors.events import Milestone
 from simulator.calendars import Hours, Work
+from simulator.pace import Calendars, Pace, WorkingPace
 from simulator.parcels import MAX_HUBS, Flags, Index, Parcels
 from simulator.world import World
-
-P99 = 2.3263
-"""Standard normal quantile .99."""
 
 
 class Place(IntEnum):
@@ -28,14 +27,13 @@ class Step:
     """One milestone of the way, for all parcels at once."""
 
     milestone: Milestone
-    work: Work
-    sigma: float
     taken: Flags
     """Which parcels take this step."""
-    median: Hours
-    """Working hours half of the parcels need for it, shape (parcels,)."""
+    pace: Pace
     place: Place
     region: Index
+    usual_hours: Hours
+    """What a promise reckons with, shape (parcels,); 0 for surprises: customs, second attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,12 @@ class Walk:
 
     began: NDArray[np.float64]
     ended: NDArray[np.float64]
+
+    @property
+    def delivered(self) -> Hours:
+        """Return when each parcel's last step ended; inf = never."""
+        last: Hours = np.fmax.reduce(self.ended)
+        return last
 
 
 def facility_code(world: World, carrier: Index, place: Place, region: Index) -> Index:
@@ -62,13 +66,13 @@ def facility_names(world: World) -> list[str]:
     ]
 
 
-class _Effects:
-    """What makes one carrier, lane or facility slower than another."""
+class Network:
+    """What makes one carrier, lane or facility slower than another, and when each works."""
 
     def __init__(self, world: World, parcels: Parcels) -> None:
         rng = world.generator("effects")
         carriers, regions = len(world.carriers), len(world.regions)
-        self._world, self._parcels = world, parcels
+        self.world, self.parcels = world, parcels
         self._lane = np.exp(rng.normal(0, world.habits.lane_sigma, (carriers, regions, regions)))
         self._facility = np.exp(
             rng.normal(0, world.habits.facility_sigma, carriers * len(Place) * regions)
@@ -76,36 +80,54 @@ class _Effects:
         slowness = np.array([carrier.slowness for carrier in world.carriers])
         self._speed = slowness[parcels.carrier] * np.where(parcels.express, 0.75, 1.0)
         self._distance = world.distances_km()
+        self._calendars = world.calendars()
+        self._utc_hours = np.array([region.utc_hours for region in world.regions], np.float64)
 
-    def stay(self, step: str, place: Place, region: Index) -> Hours:
+    def stay_hours(self, median: float, place: Place, region: Index) -> Hours:
         """Return the median working hours of a stay at a facility."""
-        code = facility_code(self._world, self._parcels.carrier, place, region)
-        median: Hours = self._world.habits.median_hours[step] * self._speed * self._facility[code]
-        return median
+        code = facility_code(self.world, self.parcels.carrier, place, region)
+        hours: Hours = median * self._speed * self._facility[code]
+        return hours
 
-    def drive(self, start: Index, end: Index) -> Hours:
+    def drive_hours(self, start: Index, end: Index) -> Hours:
         """Return the median hours on the road; one region to itself is a short trip."""
         km = np.maximum(self._distance[start, end], 60.0) * 1.3
-        lane = self._lane[self._parcels.carrier, start, end]
-        median: Hours = (1.0 + km / self._world.habits.km_an_hour) * self._speed * lane
-        return median
+        lane = self._lane[self.parcels.carrier, start, end]
+        hours: Hours = (1.0 + km / self.world.habits.km_an_hour) * self._speed * lane
+        return hours
+
+    def offset_hours(self, region: Index) -> Hours:
+        """Return how far clocks are ahead of UTC."""
+        offset: Hours = self._utc_hours[region]
+        return offset
+
+    def working(self, work: Work, median: Hours, sigma: float, region: Index) -> WorkingPace:
+        """Return the pace of work of a kind, by each parcel's carrier, in a region's time."""
+        calendars = [self._calendars[number, work] for number in range(len(self.world.carriers))]
+        return WorkingPace(
+            Calendars(calendars, self.parcels.carrier, self.offset_hours(region)), median, sigma
+        )
+
+    def drive(self, taken: Flags, start: Index, place: Place, end: Index, sigma: float) -> Step:
+        """Return the step to a facility of another region."""
+        hours = self.drive_hours(start, end)
+        pace = self.working(Work.ROAD, hours, sigma, end)
+        return Step(Milestone.ARRIVED, taken, pace, place, end, hours)
 
 
-def plan_steps(world: World, parcels: Parcels) -> list[Step]:
+def plan_hub_steps(world: World, parcels: Parcels) -> list[Step]:
     """Return the steps from pick-up to delivery; a parcel takes those that apply to it."""
-    effects, sigma = _Effects(world, parcels), world.habits.sigma
+    network, sigma = Network(world, parcels), world.habits.sigma
     everybody = np.ones(len(parcels), np.bool_)
     held = parcels.customs & (world.generator("held").random(len(parcels)) < 0.15)
 
     def stay(
         step: str, milestone: Milestone, work: Work, taken: Flags, place: Place, region: Index
     ) -> Step:
-        median = effects.stay(step, place, region)
-        return Step(milestone, work, sigma[step], taken, median, place, region)
-
-    def drive(taken: Flags, start: Index, place: Place, end: Index) -> Step:
-        median = effects.drive(start, end)
-        return Step(Milestone.ARRIVED, Work.ROAD, sigma["road"], taken, median, place, end)
+        median = network.stay_hours(world.habits.median_hours[step], place, region)
+        pace = network.working(work, median, sigma[step], region)
+        surprise = work is Work.CUSTOMS or taken is parcels.retry
+        return Step(milestone, taken, pace, place, region, median * (not surprise))
 
     at, station, hub = parcels.origin, Place.STATION, Place.HUB
     steps = [
@@ -115,7 +137,7 @@ def plan_steps(world: World, parcels: Parcels) -> list[Step]:
     for number in range(MAX_HUBS):
         on_way = parcels.hubs[:, number] >= 0
         here = np.where(on_way, parcels.hubs[:, number], at)
-        steps.append(drive(on_way, at, hub, here))
+        steps.append(network.drive(on_way, at, hub, here, sigma["road"]))
         if number == 0:
             steps += [
                 stay(name, milestone, Work.CUSTOMS, taken, Place.CUSTOMS, here)
@@ -128,7 +150,7 @@ def plan_steps(world: World, parcels: Parcels) -> list[Step]:
         steps.append(stay("departed", Milestone.DEPARTED, Work.LINE_HAUL, on_way, hub, here))
         at = here
     goal = parcels.destination
-    steps.append(drive(everybody, at, station, goal))
+    steps.append(network.drive(everybody, at, station, goal, sigma["road"]))
     for milestone, taken in (
         (Milestone.DELIVERY_FAILED, parcels.retry),
         (Milestone.DELIVERED, everybody),
@@ -141,10 +163,18 @@ def plan_steps(world: World, parcels: Parcels) -> list[Step]:
     return steps
 
 
-def draw_dwells(world: World, parcels: Parcels, steps: list[Step]) -> NDArray[np.float64]:
-    """Draw the working hours of each step, shape (steps, parcels)."""
-    rng = world.generator("dwells")
-    noise = rng.standard_normal((len(steps), len(parcels)))
-    return np.stack(
-        [step.median * np.exp(step.sigma * each) for step, each in zip(steps, noise, strict=True)]
+Planner = Callable[[World, Parcels], list[Step]]
+
+
+def draw_scores(world: World, parcels: Parcels, steps: list[Step]) -> NDArray[np.float64]:
+    """Draw the standard normal score of each step's dwell, shape (steps, parcels)."""
+    return world.generator("dwells").standard_normal((len(steps), len(parcels)))
+
+
+def last_arrival(steps: list[Step]) -> int:
+    """Return the step by which a parcel comes to the station it is delivered from."""
+    return max(
+        number
+        for number, step in enumerate(steps)
+        if step.milestone is Milestone.ARRIVED and step.place is Place.STATION
     )

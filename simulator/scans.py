@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from detectors.events import Milestone
 from simulator.calendars import Hours
+from simulator.incidents import Silence
 from simulator.journey import Step, Walk, facility_code
 from simulator.parcels import Flags, Index, Parcels
-from simulator.trouble import Silence
 from simulator.walk import ExtraScan
 from simulator.world import World
 
@@ -34,6 +34,7 @@ class Scans:
     facility: Index
     """Facility number, -1 = none."""
     region: Index
+    """-1 = none."""
     occurred: Index
     received: Index
 
@@ -75,7 +76,21 @@ def happened(
         step_number = len(steps) + 1 + order % 4
         code = _CODE[scan.milestone]
         parts.append(_part(parcel, step_number, code, facility, region, np.array([scan.hours])))
-    return Scans(*(np.concatenate([getattr(p, name) for p in parts]) for name in Scans.__slots__))
+    joined = (np.concatenate([getattr(p, name) for p in parts]) for name in Scans.__slots__)
+    return _nameless(world, parcels, Scans(*joined))
+
+
+def _nameless(world: World, parcels: Parcels, scans: Scans) -> Scans:
+    """Leave out what a carrier does not name."""
+    if not world.traits.nameless:
+        return scans
+    carrier = parcels.carrier[scans.parcel]
+    facilities = np.array([each.names_facilities for each in world.carriers])[carrier]
+    regions = np.array([each.names_regions for each in world.carriers])[carrier]
+    columns = {name: getattr(scans, name) for name in Scans.__slots__}
+    columns["facility"] = np.where(facilities, scans.facility, -1)
+    columns["region"] = np.where(regions, scans.region, -1)
+    return Scans(**columns)
 
 
 def _part(
@@ -150,7 +165,11 @@ def _silence(
         vital = (scans.milestone == _LABEL) | (scans.milestone == _DELIVERED)
         chance = rng.random(len(scans))
         lost |= hidden & ~vital & (chance < silence.lost_share)
-        received = np.where(hidden, ended + rng.integers(0, 2400, len(scans)), received)
+        burst = ended + rng.integers(0, 2400, len(scans))
+        if silence.lossy:
+            hidden &= lost
+        else:
+            received = np.where(hidden, burst, received)
         victims.append(np.unique(scans.parcel[hidden]))
     return received, lost, victims
 

@@ -13,12 +13,16 @@ import numpy as np
 from simulator.calendars import Hours
 from simulator.complaints import Complaints, draw_complaints
 from simulator.encode import Encoder, Record
-from simulator.journey import draw_dwells, facility_names, plan_steps
+from simulator.journey import Planner, Step, Walk, draw_scores, facility_names, plan_hub_steps
+from simulator.kinds import WorldKind
 from simulator.parcels import Parcels, draw_parcels
+from simulator.pooled import plan_pooled_steps
 from simulator.scans import Scans, counts_by_carrier, happened, heard
+from simulator.scheduled import plan_scheduled_steps
+from simulator.teller import TruthTeller
 from simulator.trouble import Plan, draw_plan
-from simulator.truth import Truth, TruthTeller
-from simulator.walk import Walker, apply_troubles, cut_signoffs, promises
+from simulator.truth import Truth
+from simulator.walk import Walker, cut_signoffs, plant, promises
 from simulator.world import START, World, draw_world
 
 
@@ -40,6 +44,9 @@ class Simulation:
     truth: list[Truth]
     plan: Plan
     promised: Hours
+    steps: list[Step]
+    walk: Walk
+    walker: Walker
 
     def tracking_records(self) -> Iterator[Record]:
         """Yield the scans in order of arrival."""
@@ -81,17 +88,30 @@ class Simulation:
         return Encoder(self.world, self.parcels, self.promised)
 
 
-def simulate(parcels: int, days: int, seed: int, start: datetime = START) -> Simulation:
+_PLANNERS: dict[WorldKind, Planner] = {
+    WorldKind.SCHEDULED: plan_scheduled_steps,
+    WorldKind.POOLED: plan_pooled_steps,
+}
+"""All other kinds have routes over hubs."""
+
+
+def simulate(
+    parcels: int,
+    days: int,
+    seed: int,
+    start: datetime = START,
+    kind: WorldKind = WorldKind.DEMO,
+) -> Simulation:
     """Play the world of a seed; the same arguments give the same events, byte for byte."""
-    world = draw_world(parcels, days, seed, start)
+    world = draw_world(parcels, days, seed, start, kind)
     ordered = draw_parcels(world)
-    steps = plan_steps(world, ordered)
+    steps = _PLANNERS.get(kind, plan_hub_steps)(world, ordered)
     plan = draw_plan(world, ordered, steps)
-    dwells = draw_dwells(world, ordered, steps)
-    walker = Walker(world, ordered, steps)
-    promised = promises(world, ordered, steps, walker.walk(dwells))
-    apply_troubles(dwells, steps, plan.parcels)
-    walk = walker.walk(dwells, plan.outages)
+    scores = draw_scores(world, ordered, steps)
+    promised = promises(world, ordered, steps, Walker(world, ordered, steps).walk(scores))
+    times = plant(scores, plan.parcels)
+    walker = Walker(world, ordered, steps, plan)
+    walk = walker.walk(scores, times)
     extra = cut_signoffs(walk, steps, ordered, plan.parcels)
     scans, hidden = heard(
         world, ordered, happened(world, ordered, steps, walk, extra), plan.silences
@@ -100,4 +120,4 @@ def simulate(parcels: int, days: int, seed: int, start: datetime = START) -> Sim
     complaints = draw_complaints(world, ordered, walk, due, plan.parcels, plan.surges)
     teller = TruthTeller(world, ordered, steps, facility_names(world))
     truth = teller.tell(plan, walk, walker, extra, complaints, hidden)
-    return Simulation(world, ordered, scans, complaints, truth, plan, promised)
+    return Simulation(world, ordered, scans, complaints, truth, plan, promised, steps, walk, walker)

@@ -1,13 +1,15 @@
-"""What is planted: parcels that get stuck, hubs that stop, feeds that fall silent, surges."""
+"""What is planted: parcels that get stuck, lost or signed off wrongly, and incidents."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
-from simulator.journey import Place, Step, facility_code
-from simulator.parcels import Index, Parcels
+from simulator import incidents
+from simulator.incidents import Closure, Outage, Silence, SlowDown, Surge
+from simulator.journey import Step
+from simulator.kinds import WorldKind
+from simulator.parcels import Parcels
 from simulator.world import World
 
 
@@ -20,10 +22,20 @@ class Kind(StrEnum):
     ABNORMAL_SIGNOFF = "abnormal_signoff"
     HUB_OUTAGE = "hub_outage"
     FEED_SILENT = "feed_silent"
+    FEED_LOSSY = "feed_lossy"
+    """Half of a carrier's scans are lost for a time."""
+    CLOSURE = "closure"
+    """A holiday nobody announced, or a region that rests for days."""
+    SLOW_DOWN = "slow_down"
+    """A carrier, region or lane that is slower from a moment on."""
+    NEW_CARRIER = "new_carrier"
+    NEW_ORIGIN = "new_origin"
+    """A region from which parcels are sent from a moment on: all its lanes are new."""
     COMPLAINT_SURGE = "complaint_surge"
     REPEAT_COMPLAINER = "repeat_complainer"
     VICTIM = "victim"
-    """A healthy parcel held up by an outage or hidden by a silent feed."""
+    """A healthy parcel held up by an outage or closure, or hidden by a feed; `reason` says which.
+    Whoever meets a slow-down, a new carrier or a new lane is none: it has to be judged well."""
 
 
 class Signoff(StrEnum):
@@ -49,38 +61,6 @@ class ParcelTrouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Outage:
-    """A hub from which nothing departs between two moments (hours)."""
-
-    carrier: int
-    region: int
-    facility: int
-    began: float
-    ended: float
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """A carrier whose scans do not arrive between two moments (hours)."""
-
-    carrier: int
-    began: float
-    ended: float
-    lost_share: float
-    """Share of its scans that never come; the others come in a burst at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surge:
-    """Extra complaints of a region."""
-
-    region: int
-    began: float
-    ended: float
-    complaints: int
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """All that is planted in a world."""
 
@@ -88,6 +68,8 @@ class Plan:
     outages: tuple[Outage, ...]
     silences: tuple[Silence, ...]
     surges: tuple[Surge, ...]
+    closures: tuple[Closure, ...] = ()
+    slow_downs: tuple[SlowDown, ...] = ()
 
 
 _SHARES = (
@@ -104,9 +86,11 @@ def draw_plan(world: World, parcels: Parcels, steps: list[Step]) -> Plan:
     rng = world.generator("trouble")
     return Plan(
         parcels=tuple(_parcel_troubles(world, rng, parcels, steps)),
-        outages=tuple(_outages(world, rng, parcels)),
-        silences=tuple(_silences(world, rng)),
-        surges=tuple(_surges(world, rng)),
+        outages=tuple(incidents.draw_outages(world, rng, parcels)),
+        silences=tuple(incidents.draw_silences(world, rng)),
+        surges=tuple(incidents.draw_surges(world, rng)),
+        closures=tuple(incidents.draw_closures(world)),
+        slow_downs=tuple(incidents.draw_slow_downs(world, parcels)),
     )
 
 
@@ -115,9 +99,10 @@ def _parcel_troubles(
 ) -> list[ParcelTrouble]:
     late = np.flatnonzero(parcels.created >= world.learning_hours)
     candidates = rng.permutation(late)
+    whole = len(parcels) if world.kind is WorldKind.DEMO else len(late)
     troubles: list[ParcelTrouble] = []
     for kind, share, least in _SHARES:
-        count = max(least, round(share * len(parcels)))
+        count = max(least, round(share * whole))
         chosen, candidates = candidates[:count], candidates[count:]
         for number, parcel in enumerate(chosen.tolist()):
             troubles.append(_trouble(rng, kind, parcel, steps, number))
@@ -136,53 +121,3 @@ def _trouble(
     step = taken[int(rng.integers(1, len(taken)))]
     factor = np.inf if kind is Kind.LOST else float(rng.uniform(3, 10))
     return ParcelTrouble(kind, parcel, step, factor)
-
-
-def _when(world: World, rng: np.random.Generator, length: float) -> tuple[float, float]:
-    """Draw a time after learning that ends two days before the world, if it is long enough."""
-    latest = max(world.learning_hours + 1, world.end_hours - length - 48)
-    began = float(rng.uniform(world.learning_hours, latest))
-    return round(began, 2), round(began + length, 2)
-
-
-def _each(world: World, days: int) -> int:
-    """Return how many of a rare trouble a world gets: one, and one more for each `days`."""
-    return 1 + world.days // days
-
-
-def _outages(world: World, rng: np.random.Generator, parcels: Parcels) -> list[Outage]:
-    """Stop hubs, chosen by their traffic."""
-    used = parcels.hubs >= 0
-    carrier = np.broadcast_to(parcels.carrier[:, None], used.shape)[used]
-    hub = parcels.hubs[used]
-    outages = []
-    for _ in range(_each(world, 45)):
-        place = int(rng.integers(len(hub)))
-        began, ended = _when(world, rng, float(rng.uniform(28, 36)))
-        code: Index = facility_code(world, carrier[[place]], Place.HUB, hub[[place]])
-        outages.append(Outage(int(carrier[place]), int(hub[place]), int(code[0]), began, ended))
-    return outages
-
-
-def _silences(world: World, rng: np.random.Generator) -> list[Silence]:
-    carriers = rng.permutation(len(world.carriers))
-    silences = []
-    for number in range(min(len(carriers), _each(world, 40))):
-        began, ended = _when(world, rng, float(rng.uniform(14, 20)))
-        lost = round(float(rng.choice([0.0, 0.3, 0.6])), 2)
-        silences.append(Silence(int(carriers[number]), began, ended, lost))
-    return silences
-
-
-def _surges(world: World, rng: np.random.Generator) -> list[Surge]:
-    """Plant surges in the larger regions: several times what they usually see in that time."""
-    share: NDArray[np.float64] = np.array([region.share for region in world.regions])
-    largest = np.argsort(-share, kind="stable")[: max(3, len(share) // 2)]
-    usual = world.parcels * world.habits.complaints_a_parcel / world.days
-    surges = []
-    for number, region in enumerate(rng.permutation(largest)[: _each(world, 30)].tolist()):
-        began, ended = _when(world, rng, float(rng.uniform(10, 30)) + 6 * number)
-        expected = usual * float(share[region]) * (ended - began) / 24
-        extra = max(24, round(expected * float(rng.uniform(1.5, 3))))
-        surges.append(Surge(region, began, ended, extra))
-    return surges

@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.events import Milestone
-from simulator.calendars import Hours, Work, WorkingCalendar
-from simulator.journey import P99, Place, Step, Walk, facility_code
+from simulator.calendars import Hours
+from simulator.incidents import Closure, Outage
+from simulator.journey import Place, Step, Walk, facility_code, last_arrival
+from simulator.pace import P99, WorkingPace
 from simulator.parcels import Index, Parcels
-from simulator.trouble import Outage, ParcelTrouble, Signoff
+from simulator.tempo import Tempo
+from simulator.trouble import ParcelTrouble, Plan, Signoff
 from simulator.world import World
 
 _CLEARING_HOURS = 8.0
@@ -18,67 +21,93 @@ _CLEARING_HOURS = 8.0
 
 
 class Walker:
-    """Turns working hours into moments, carrier by carrier."""
+    """Turns scores into moments, step by step."""
 
-    def __init__(self, world: World, parcels: Parcels, steps: Sequence[Step]) -> None:
+    def __init__(
+        self, world: World, parcels: Parcels, steps: Sequence[Step], plan: Plan | None = None
+    ) -> None:
         self._world, self._parcels, self._steps = world, parcels, steps
-        self._calendars = world.calendars()
-        self._members = [
-            np.flatnonzero(parcels.carrier == number) for number in range(len(world.carriers))
-        ]
+        self._outages = () if plan is None else plan.outages
+        self._closures = () if plan is None else plan.closures
+        self.tempo = Tempo(world, parcels, () if plan is None else plan.slow_downs)
 
-    def walk(self, dwells: NDArray[np.float64], outages: Sequence[Outage] = ()) -> Walk:
-        """Return when each step of each parcel began and ended."""
-        began = np.full(dwells.shape, np.nan)
-        ended = np.full(dwells.shape, np.nan)
+    def walk(self, scores: NDArray[np.float64], times: NDArray[np.float64] | None = None) -> Walk:
+        """Return when each step of each parcel began and ended.
+
+        `times` is how many times longer each dwell is than its score says; None: no longer.
+        """
+        began = np.full(scores.shape, np.nan)
+        ended = np.full(scores.shape, np.nan)
         now = self._parcels.created.copy()
         for number, step in enumerate(self._steps):
-            done = self._add(step.work, now, dwells[number])
-            done = self._hold(step, done, outages)
-            began[number, step.taken] = now[step.taken]
-            ended[number, step.taken] = done[step.taken]
-            now = np.where(step.taken, done, now)
+            who = np.flatnonzero(step.taken)
+            at = now[who]
+            longer = np.ones(len(who)) if times is None else times[number, who]
+            done = self.finish(step, who, at, scores[number, who], longer)
+            done = self._rest(step, who, at, done, scores[number, who], longer)
+            done = self._hold(step, who, done)
+            began[number, who], ended[number, who] = at, done
+            now[who] = done
         return Walk(began, ended)
 
-    def later(self, parcel: int, work: Work, at: float, working_hours: float) -> float:
-        """Return when one parcel's carrier has worked so many hours."""
-        calendar = self._calendar(int(self._parcels.carrier[parcel]), work)
-        return float(calendar.add(np.array([at]), np.array([working_hours]))[0])
+    def finish(self, step: Step, who: Index, at: Hours, z: Hours, times: Hours) -> Hours:
+        """Return when a step ends that begins at `at`, if nothing stands in its way."""
+        return step.pace.finish(who, at, z, self.tempo.stretch(step, who, at), times)
 
-    def _calendar(self, carrier: int, work: Work) -> WorkingCalendar:
-        return self._calendars[carrier, work]
-
-    def _add(self, work: Work, at: Hours, working_hours: Hours) -> Hours:
-        done = np.empty_like(at)
-        for carrier, members in enumerate(self._members):
-            calendar = self._calendar(carrier, work)
-            done[members] = calendar.add(at[members], working_hours[members])
+    def _rest(
+        self, step: Step, who: Index, at: Hours, done: Hours, z: Hours, times: Hours
+    ) -> Hours:
+        """Put off what falls into a closure."""
+        if step.milestone is Milestone.ARRIVED:
+            return done
+        for closure in self._closures:
+            met = (at < closure.ended) & (done > closure.began)
+            if closure.region >= 0:
+                met &= step.region[who] == closure.region
+            if isinstance(step.pace, WorkingPace):
+                begins = np.maximum(at[met], closure.began)
+                done[met] += closure.ended - begins
+            else:
+                again = np.full(int(met.sum()), closure.ended)
+                done[met] = self.finish(step, who[met], again, z[met], times[met])
         return done
 
-    def _hold(self, step: Step, done: Hours, outages: Sequence[Outage]) -> Hours:
+    def _hold(self, step: Step, who: Index, done: Hours) -> Hours:
         if step.milestone is not Milestone.DEPARTED or step.place is not Place.HUB:
             return done
-        code: Index = facility_code(self._world, self._parcels.carrier, step.place, step.region)
-        for outage in outages:
+        carrier, region = self._parcels.carrier[who], step.region[who]
+        code: Index = facility_code(self._world, carrier, step.place, region)
+        for outage in self._outages:
             held = (code == outage.facility) & (done >= outage.began) & (done < outage.ended)
             waited = (done[held] - outage.began) / (outage.ended - outage.began)
             done[held] = outage.ended + waited * _CLEARING_HOURS
         return done
 
+    def after(self, step: Step, parcel: int, at: float, times: float) -> float:
+        """Return when so many times the 99th percentile of a dwell is over (working time)."""
+        one = np.array([parcel]), np.array([at]), np.array([P99]), np.array([times])
+        return float(self.finish(step, *one)[0])
 
-def apply_troubles(
-    dwells: NDArray[np.float64], steps: Sequence[Step], troubles: Sequence[ParcelTrouble]
-) -> None:
-    """Lengthen the dwells of parcels that get stuck or lost, in place."""
+    def in_p99(self, step: Step, parcel: int, began: float, at: float) -> float:
+        """Return the time since `began` in units of the 99th percentile (working time)."""
+        due = self.after(step, parcel, began, 1.0)
+        who, start = np.array([parcel]), np.array([began])
+        whole = float(step.pace.worked(who, start, np.array([due]))[0])
+        gone = float(step.pace.worked(who, start, np.array([at]))[0])
+        return gone / whole if whole > 0 else np.inf
+
+
+def plant(scores: NDArray[np.float64], troubles: Sequence[ParcelTrouble]) -> NDArray[np.float64]:
+    """Give parcels that get stuck or lost the score of the 99th percentile, in place.
+
+    Returns how many times longer each dwell is, shape (steps, parcels).
+    """
+    times = np.ones(scores.shape)
     for trouble in troubles:
         if trouble.signoff is None:
-            p99 = p99_hours(steps[trouble.step], trouble.parcel)
-            dwells[trouble.step, trouble.parcel] = trouble.factor * p99
-
-
-def p99_hours(step: Step, parcel: int) -> float:
-    """Return the 99th percentile of a parcel's dwell, in working hours."""
-    return float(step.median[parcel] * np.exp(P99 * step.sigma))
+            scores[trouble.step, trouble.parcel] = P99
+            times[trouble.step, trouble.parcel] = trouble.factor
+    return times
 
 
 def promises(world: World, parcels: Parcels, steps: Sequence[Step], clean: Walk) -> Hours:
@@ -88,10 +117,9 @@ def promises(world: World, parcels: Parcels, steps: Sequence[Step], clean: Walk)
     a lane's working hours into elapsed ones. Customs and retries come as a surprise.
     """
     work = np.zeros(len(parcels))
-    for step in (*steps[:-4], *steps[-2:]):
-        if step.work is not Work.CUSTOMS:
-            work += np.where(step.taken, step.median, 0.0)
-    total = np.where(np.isfinite(clean.ended[-1]), clean.ended[-1] - parcels.created, np.nan)
+    for step in steps:
+        work += np.where(step.taken, step.usual_hours, 0.0)
+    total = clean.delivered - parcels.created
     usual = np.empty(len(parcels))
     for carrier in range(len(world.carriers)):
         members = parcels.carrier == carrier
@@ -116,6 +144,16 @@ def held_by(
     return np.flatnonzero(held)
 
 
+def rested(steps: Sequence[Step], walk: Walk, closure: Closure) -> Index:
+    """Return the parcels a closure put off."""
+    met = np.zeros(walk.began.shape[1], np.bool_)
+    for step, began, ended in zip(steps, walk.began, walk.ended, strict=True):
+        if step.milestone is not Milestone.ARRIVED:
+            here = (closure.region < 0) | (step.region == closure.region)
+            met |= here & (began < closure.ended) & (ended > closure.began)
+    return np.flatnonzero(met)
+
+
 class ExtraScan(NamedTuple):
     """A scan beside the usual way."""
 
@@ -127,7 +165,7 @@ class ExtraScan(NamedTuple):
 
 
 def cut_signoffs(
-    walk: Walk, steps: Sequence[Step], parcels: Parcels, troubles: Sequence[ParcelTrouble]
+    walk: Walk, steps: list[Step], parcels: Parcels, troubles: Sequence[ParcelTrouble]
 ) -> list[ExtraScan]:
     """End the walk of parcels that are signed off wrongly; return the scans made instead."""
     scans: list[ExtraScan] = []
@@ -138,9 +176,9 @@ def cut_signoffs(
 
 
 def _signoff(
-    walk: Walk, steps: Sequence[Step], parcels: Parcels, parcel: int, how: Signoff
+    walk: Walk, steps: list[Step], parcels: Parcels, parcel: int, how: Signoff
 ) -> list[ExtraScan]:
-    arrived = len(steps) - 5
+    arrived = last_arrival(steps)
     goal = int(parcels.destination[parcel])
     out, delivered = Milestone.OUT_FOR_DELIVERY, Milestone.DELIVERED
     if how is Signoff.OTHER_REGION:

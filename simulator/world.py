@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.calendars import Work, WorkingCalendar, open_week
+from simulator.kinds import TRAITS, Traits, WorldKind
 
 START: Final = datetime(2026, 3, 2, tzinfo=UTC)
 """A Monday, 0 h."""
@@ -32,6 +33,10 @@ class Region(msgspec.Struct, frozen=True):
     x_km: float
     y_km: float
     share: float
+    utc_hours: int = 0
+    """How far its clocks are ahead of UTC."""
+    opens_hours: float = 0.0
+    """Nothing is sent from here before this time."""
 
 
 class Carrier(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +56,10 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True):
     """Mean lag of a scan that is sent on its own."""
     skips_departed: float
     """Share of `departed` scans never made."""
+    opens_hours: float = 0.0
+    """It carries nothing that is ordered before this time."""
+    names_facilities: bool = True
+    names_regions: bool = True
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +96,17 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     carriers: tuple[Carrier, ...]
     regions: tuple[Region, ...]
     habits: Habits
+    kind: WorldKind = WorldKind.DEMO
+
+    @property
+    def traits(self) -> Traits:
+        """Return what the worlds of its kind have in common."""
+        return TRAITS[self.kind]
+
+    @property
+    def horizon_hours(self) -> int:
+        """Return the hours that are computed; what would end later ends never."""
+        return (self.days + HORIZON_AFTER_DAYS) * 24
 
     @property
     def learning_hours(self) -> float:
@@ -104,9 +124,11 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
     def calendars(self) -> dict[tuple[int, Work], WorkingCalendar]:
         """Return the working calendar of each carrier and kind of work."""
-        horizon = (self.days + HORIZON_AFTER_DAYS) * 24
+        always = self.traits.round_the_clock
         return {
-            (number, work): WorkingCalendar(open_week(work, carrier.days_off), horizon)
+            (number, work): WorkingCalendar(
+                open_week(work, carrier.days_off, round_the_clock=always), self.horizon_hours
+            )
             for number, carrier in enumerate(self.carriers)
             for work in Work
         }
@@ -123,26 +145,66 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         return distance
 
 
-def draw_world(parcels: int, days: int, seed: int, start: datetime = START) -> World:
-    """Draw a world of the family; few parcels get fewer carriers and regions."""
+def draw_world(
+    parcels: int,
+    days: int,
+    seed: int,
+    start: datetime = START,
+    kind: WorldKind = WorldKind.DEMO,
+) -> World:
+    """Draw a world of a kind; few parcels get fewer carriers and regions."""
     if parcels < 1 or days < 1 or seed < 0:
         raise ValueError("a world needs at least one parcel and one day, and a seed from 0 on")
     if start.weekday() or start != start.replace(hour=0, minute=0, second=0, microsecond=0):
         raise ValueError("a world starts on a Monday at midnight")
-    rng = np.random.default_rng([seed, parcels, days])
-    most_regions = int(np.clip(parcels // 400, 10, 40))
+    traits = TRAITS[kind]
+    own = () if kind is WorldKind.DEMO else tuple(kind.encode())
+    rng = np.random.default_rng([seed, parcels, days, *own])
+    most_regions = int(np.clip(parcels // 400, 10, traits.most_regions))
     regions = _draw_regions(rng, int(rng.integers(10, most_regions + 1)))
-    most_carriers = int(np.clip(parcels // 1000, 3, 8))
-    carriers = _draw_carriers(rng, int(rng.integers(3, most_carriers + 1)), len(regions))
-    return World(
+    most_carriers = int(np.clip(parcels // 1000, 3, traits.most_carriers))
+    carriers = _draw_carriers(rng, int(rng.integers(3, most_carriers + 1)), len(regions), traits)
+    world = World(
         seed=seed,
         parcels=parcels,
         days=days,
         start=start,
         carriers=carriers,
         regions=regions,
-        habits=_draw_habits(rng),
+        habits=_draw_habits(rng, traits),
+        kind=kind,
     )
+    return _with_places_in_time(_with_newcomers(world, rng), traits)
+
+
+def _with_newcomers(world: World, rng: np.random.Generator) -> World:
+    """Let the smallest carrier and two origins start midway."""
+    if not world.traits.newcomers:
+        return world
+    first, last = world.learning_hours, 0.6 * world.end_hours
+    carriers, regions = list(world.carriers), list(world.regions)
+    new = min(range(len(carriers)), key=lambda number: carriers[number].share)
+    share = max(carriers[new].share, 0.08)
+    opens = round(float(rng.uniform(first, last)), 1)
+    carriers[new] = msgspec.structs.replace(carriers[new], share=share, opens_hours=opens)
+    for number in rng.permutation(len(regions) // 2)[:2].tolist():
+        opens = round(float(rng.uniform(first, last)), 1)
+        regions[number] = msgspec.structs.replace(regions[number], opens_hours=opens)
+    return msgspec.structs.replace(world, carriers=tuple(carriers), regions=tuple(regions))
+
+
+def _with_places_in_time(world: World, traits: Traits) -> World:
+    """Lay time zones over the map, an hour each from west to east; make two carriers terse."""
+    carriers, regions = list(world.carriers), list(world.regions)
+    if traits.time_zones > 1:
+        regions = [
+            msgspec.structs.replace(each, utc_hours=int(each.x_km * traits.time_zones / 2000.1))
+            for each in regions
+        ]
+    if traits.nameless:
+        carriers[0] = msgspec.structs.replace(carriers[0], names_facilities=False)
+        carriers[1] = msgspec.structs.replace(carriers[1], names_regions=False)
+    return msgspec.structs.replace(world, carriers=tuple(carriers), regions=tuple(regions))
 
 
 def _draw_regions(rng: np.random.Generator, count: int) -> tuple[Region, ...]:
@@ -155,7 +217,9 @@ def _draw_regions(rng: np.random.Generator, count: int) -> tuple[Region, ...]:
     )
 
 
-def _draw_carriers(rng: np.random.Generator, count: int, regions: int) -> tuple[Carrier, ...]:
+def _draw_carriers(
+    rng: np.random.Generator, count: int, regions: int, traits: Traits
+) -> tuple[Carrier, ...]:
     share = rng.dirichlet(np.full(count, 4.0))
     names = rng.permutation(len(_CARRIERS))[:count]
     uploads = _spread(rng, count, 0.35)
@@ -165,14 +229,20 @@ def _draw_carriers(rng: np.random.Generator, count: int, regions: int) -> tuple[
             name=_CARRIERS[name],
             share=round(float(part), 5),
             slowness=round(float(np.exp(rng.normal(0, 0.25))), 4),
-            days_off=((), (6,), (6,), (5, 6))[int(rng.integers(4))],
+            days_off=_days_off(int(rng.integers(4)), traits),
             hubs=tuple(rng.permutation(regions)[: min(regions, int(rng.integers(3, 7)))].tolist()),
-            upload_hours=float(rng.integers(2, 6)) if upload else 0.0,
+            upload_hours=float(rng.integers(2, 6)) if upload and traits.uploads else 0.0,
             report_minutes=round(float(rng.uniform(1, 8)), 2),
-            skips_departed=0.4 if skip else 0.0,
+            skips_departed=traits.skips_departed if skip else 0.0,
         )
         for name, part, upload, skip in zip(names, share, uploads, skips, strict=True)
     )
+
+
+def _days_off(number: int, traits: Traits) -> tuple[int, ...]:
+    if traits.round_the_clock:
+        return ((), (6,), (6,), (6,))[number]
+    return ((), (6,), (6,), (5, 6))[number]
 
 
 def _spread(rng: np.random.Generator, count: int, share: float) -> Sequence[bool]:
@@ -183,7 +253,7 @@ def _spread(rng: np.random.Generator, count: int, share: float) -> Sequence[bool
     return flags
 
 
-def _draw_habits(rng: np.random.Generator) -> Habits:
+def _draw_habits(rng: np.random.Generator, traits: Traits) -> Habits:
     def between(low: float, high: float) -> float:
         return round(float(rng.uniform(low, high)), 3)
 
@@ -217,4 +287,5 @@ def _draw_habits(rng: np.random.Generator) -> Habits:
         promise_slack=between(1.35, 1.6),
         retry_share=between(0.02, 0.06),
         complaints_a_parcel=between(0.06, 0.1),
+        lost_scans=traits.lost_scans,
     )
