@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from configs.policy_schema import Name, TimeZone
 from configs.problems import ConfigError, problems_of
+from configs.sections import Name, TimeZone
 from configs.source import read_source
 from detectors.events import Category, Milestone
 

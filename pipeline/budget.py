@@ -21,64 +21,11 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
-from configs.policy_schema import Policies
-from pipeline.ledger import Account, Book, State, scope_keys
-from pipeline.remedies import Reason, RemedyRequest
+from pipeline.claims import Claim, Limits
+from pipeline.ledger import Book
+from pipeline.remedies import Reason
 
 _CHUNK: Final = 500
-
-
-class Scope(msgspec.Struct, frozen=True):
-    """One budget of a request."""
-
-    key: str
-    limit: int
-    """Reserved + spent stay within this, minor units."""
-    reason: Reason
-
-
-class CapLimit(msgspec.Struct, frozen=True):
-    """What one customer or order may be given within `window` seconds."""
-
-    key: str
-    window: int
-    remedies: int
-    amount: int
-    reason: Reason
-
-
-class Cause(msgspec.Struct, frozen=True):
-    """How many requests one carrier or facility may cause within `window` seconds."""
-
-    key: str
-    window: int
-    limit: int
-    reason: Reason
-
-
-class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a request takes and from where: what the scripts read.
-
-    What is None is left out: in the scripts a JSON null would count as true.
-    """
-
-    id: str
-    at: int
-    """`decided_at`, whole seconds since the epoch: Lua prints 14 digits."""
-    amount: int
-    scopes: tuple[Scope, ...]
-    caps: tuple[CapLimit, ...]
-    causes: tuple[Cause, ...]
-    feed: bool
-    """Whether a silent feed of the carrier holds it."""
-    carrier: str | None = None
-    refuse: Reason | None = None
-    hold: Reason | None = None
-    again: bool = False
-    """It was held and its time has come."""
-    approved: bool = False
-    """A person has seen the flood and wants it given all the same."""
-    state: State | None = None
 
 
 class Verdict(StrEnum):
@@ -113,72 +60,6 @@ class Stale(NotReady):
 
 class Behind(NotReady):
     """Redis has seen more of this ledger than this lane has: somebody else owns it."""
-
-
-class Limits:
-    """Turns requests into claims by the policies."""
-
-    def __init__(self, policies: Policies) -> None:
-        self._policies = policies
-
-    def claim(self, request: RemedyRequest, *, again: bool = False) -> Claim:
-        """Return what a request takes; `again` after the quiet hours it was held for."""
-        return Claim(
-            id=request.remedy_id,
-            at=int(request.decided_at.timestamp()),
-            amount=request.amount_minor,
-            scopes=self._scopes(request),
-            caps=self._caps(request),
-            causes=self._causes(request),
-            carrier=request.carrier,
-            feed=self._policies.breaker.hold_when_feed_silent,
-            refuse=request.refuse,
-            hold=None if again else request.hold,
-            again=again,
-        )
-
-    def account(self, account: Account) -> Claim:
-        """Return what an account has taken, in its state."""
-        return msgspec.structs.replace(self.claim(account.request), state=account.state)
-
-    def _scopes(self, request: RemedyRequest) -> tuple[Scope, ...]:
-        return tuple(self._scope(key) for key in scope_keys(request))
-
-    def _scope(self, key: str) -> Scope:
-        budgets = self._policies.budgets
-        kind, _, name = key.partition("/")
-        if kind == "global":
-            return Scope(key, budgets.global_per_day_minor, Reason.BUDGET_GLOBAL)
-        if kind == "region":
-            return Scope(key, budgets.region_per_day_minor, Reason.BUDGET_REGION)
-        campaign = budgets.campaigns.get(name)
-        # A campaign that was taken out of the policies has nothing left to give.
-        return Scope(key, campaign.total_minor if campaign else 0, Reason.BUDGET_CAMPAIGN)
-
-    def _caps(self, request: RemedyRequest) -> tuple[CapLimit, ...]:
-        caps = self._policies.caps
-        wanted = (
-            ("customer", request.customer_id, caps.customer, Reason.CUSTOMER_CAP),
-            ("order", request.order_id, caps.order, Reason.ORDER_CAP),
-        )
-        return tuple(
-            CapLimit(f"{who}:{name}", cap.window_days * 86400, cap.remedies, cap.amount_minor, why)
-            for who, name, cap, why in wanted
-            if name is not None
-        )
-
-    def _causes(self, request: RemedyRequest) -> tuple[Cause, ...]:
-        breaker, carrier = self._policies.breaker, request.carrier
-        if carrier is None:
-            return ()
-        window = breaker.window_minutes * 60
-        causes = [
-            Cause(f"carrier:{carrier}", window, breaker.carrier_requests, Reason.CARRIER_FLOOD)
-        ]
-        if request.facility:
-            key = f"facility:{carrier}/{request.facility}"
-            causes.append(Cause(key, window, breaker.facility_requests, Reason.FACILITY_FLOOD))
-        return tuple(causes)
 
 
 class Reservations(Protocol):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from configs.policy_schema import Kind
+from configs.condition_schema import Kind
 from detectors.decisions import ClearedReason
 from pipeline.remedies import EpisodeEnded, Reason, RemedyRequest
 

@@ -25,14 +25,13 @@ import structlog
 from pipeline.alert_news import alert_entries
 from pipeline.asking import Asker
 from pipeline.budget import (
-    Claim,
-    Limits,
     NotReady,
     Reservations,
     Silence,
     Verdict,
     Waiting,
 )
+from pipeline.claims import Claim, Limits
 from pipeline.endings import Endings
 from pipeline.ledger import Account, AlertEntry, Book, Entry, RemedyEntry, State
 from pipeline.messages import coupon_body
@@ -133,6 +132,7 @@ class Issuer:
         promises = await self._reserve(self._claims(wishes, ruled))
         ordered = [one.entry for one in ruled if one.entry is not None]
         await self._write([*alerts, *over, *ordered, *promises])
+        await self._write(self._overtaken(promises))
         await self._ask(through)
         await self._tell()
         for wish in wishes:
@@ -174,6 +174,23 @@ class Issuer:
         return [
             self._entry(account.request, State.REFUSED, reason)
             for account, reason in ended
+            if reason is not None
+        ]
+
+    def _overtaken(self, promises: Sequence[RemedyEntry]) -> list[RemedyEntry]:
+        """Refuse what has just been reserved and, as was read meanwhile, comes too late.
+
+        Only of these it is certain that nobody has asked the provider yet.
+        """
+        fresh = [
+            self.book.accounts[entry.remedy_id].request
+            for entry in promises
+            if entry.state is State.RESERVED
+        ]
+        late = ((request, self.endings.reason(request)) for request in fresh)
+        return [
+            self._entry(request, State.REFUSED, reason)
+            for request, reason in late
             if reason is not None
         ]
 

@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 from configs.policy_schema import Policies
 from detectors.decisions import Decision
 from pipeline.alert_board import AlertBoard
-from pipeline.budget import Limits, RedisReservations
+from pipeline.budget import RedisReservations
+from pipeline.claims import Limits
 from pipeline.issuer import Issuer
 from pipeline.ledger import Book
 from pipeline.ledger_log import KafkaLedger, committed_offset, deliver_group, read_book

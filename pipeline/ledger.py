@@ -205,7 +205,7 @@ class Book:
     seal: Seal | None = None
     """Why nobody may issue from this partition."""
     reserved_minor: Counter[str] = field(default_factory=Counter)
-    """By budget."""
+    """By budget; of `remedies/DAY`, how many."""
     spent_minor: Counter[str] = field(default_factory=Counter)
     """By budget."""
     _open: set[str] = field(default_factory=set)
@@ -265,9 +265,9 @@ class Book:
         return known
 
     def _count(self, account: Account, sign: int) -> None:
-        for key in scope_keys(account.request):
-            self.reserved_minor[key] += sign * account.reserved_minor
-            self.spent_minor[key] += sign * account.spent_minor
+        for key, taken in scopes_of(account.request):
+            self.reserved_minor[key] += sign * taken * (account.state in RESERVING)
+            self.spent_minor[key] += sign * taken * (account.state is State.ISSUED)
 
     def _index(self, remedy_id: str, account: Account) -> None:
         for wanted, keys in (
@@ -284,18 +284,21 @@ class Book:
             self.alerts.pop(alert.alert_id, None)
 
 
-def scope_keys(request: RemedyRequest) -> tuple[str, ...]:
-    """Return the budgets a remedy is paid from; none without a coupon.
+def scopes_of(request: RemedyRequest) -> tuple[tuple[str, int], ...]:
+    """Return the budgets a remedy takes from and how much: money, and one of the day's remedies.
 
-    A day is the UTC day of the decision, whenever the money moves.
+    Day and month are those of the decision in UTC, whenever the money moves.
     """
-    if not request.amount_minor:
-        return ()
     day = day_of(request.decided_at)
-    keys = [f"global/{day}", f"region/{request.region or '-'}/{day}"]
+    month, amount = day[:7], request.amount_minor
+    if not amount:
+        return ((f"remedies/{day}", 1),)
+    region = f"region/{request.region or '-'}"
+    keys = ["global/" + day, "global/" + month, f"{region}/{day}", f"{region}/{month}"]
     if request.campaign:
-        keys.append(f"campaign/{request.campaign}")
-    return tuple(keys)
+        campaign = f"campaign/{request.campaign}"
+        keys += [campaign, f"{campaign}/{day}", f"{campaign}/{month}"]
+    return (*((key, amount) for key in keys), (f"remedies/{day}", 1))
 
 
 def day_of(at: datetime) -> str:

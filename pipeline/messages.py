@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from configs.policy_schema import FollowUp, Upgrade
+from configs.remedy_schema import FollowUp, Upgrade
 from detectors.events import Instant
 from pipeline.remedies import RemedyRequest
 from sinks.base import Message, MessageKind

@@ -3,12 +3,13 @@
 Amounts of budgets are what the partitions of this process hold: sum them over the processes.
 """
 
+from collections import Counter as PyCounter
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipeline.ledger import Book, Entry, NotificationEntry, RemedyEntry, State
-from pipeline.remedies import Nothing
+from pipeline.remedies import HOLDING, Nothing
 from sinks.base import Delivered, Outcome, Refused
 
 REGISTRY: Final = CollectorRegistry()
@@ -75,7 +76,18 @@ LIMIT: Final = Gauge(
 OPEN: Final = Gauge(
     "forewarn_remedies_open", "Remedies the provider still has to answer.", registry=REGISTRY
 )
-HELD: Final = Gauge("forewarn_remedies_held", "Remedies that wait for a person.", registry=REGISTRY)
+HELD: Final = Gauge(
+    "forewarn_remedies_held",
+    "Remedies that wait, for a person or for the end of quiet hours.",
+    ["reason"],
+    registry=REGISTRY,
+)
+HELD_AMOUNT: Final = Gauge(
+    "forewarn_remedies_held_amount_minor",
+    "What they would cost, minor units.",
+    ["reason"],
+    registry=REGISTRY,
+)
 WAITING: Final = Gauge(
     "forewarn_redis_waiting_partitions",
     "Partitions in which no money moves until Redis is rebuilt.",
@@ -121,14 +133,37 @@ def count_verdict(verdict: object) -> None:
 
 def show_books(books: list[Book]) -> None:
     """Set the gauges from the ledgers of this process's partitions."""
-    days = [key for book in books for key in book.reserved_minor if key.startswith("global/")]
+    days = [key for book in books for key in book.reserved_minor if _is_day(key)]
     latest = max(days, default=None)
     scopes = {"global": latest} if latest else {}
     for book in books:
-        scopes |= {key: key for key in book.reserved_minor if key.startswith("campaign/")}
+        scopes |= {key: key for key in book.reserved_minor if _is_campaign(key)}
     for label, key in scopes.items():
         RESERVED.labels(label).set(sum(book.reserved_minor[key] for book in books))
         SPENT.labels(label).set(sum(book.spent_minor[key] for book in books))
     OPEN.set(sum(account.open for book in books for account in book.open()))
-    HELD.set(sum(1 for book in books for _ in book.held()))
+    _show_held(books)
     ALERTS.set(sum(len(book.alerts) for book in books))
+
+
+def _is_day(key: str) -> bool:
+    return key.startswith("global/") and key.count("-") == 2
+
+
+def _is_campaign(key: str) -> bool:
+    """Whether it is a campaign's whole budget, not that of a day or a month."""
+    return key.startswith("campaign/") and key.count("/") == 1
+
+
+def _show_held(books: list[Book]) -> None:
+    """Set how many are held and what they would cost, by reason; 0 where none is any more."""
+    counts: PyCounter[str] = PyCounter()
+    amounts: PyCounter[str] = PyCounter()
+    for book in books:
+        for account in book.held():
+            reason = str(account.reason)
+            counts[reason] += 1
+            amounts[reason] += account.request.amount_minor
+    for reason in HOLDING:
+        HELD.labels(reason).set(counts[reason])
+        HELD_AMOUNT.labels(reason).set(amounts[reason])

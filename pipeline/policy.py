@@ -1,15 +1,17 @@
 """From a decision to what should be done about it: pure, first match wins.
 
 `judge` looks at nothing but the decision and the policies, so the same decision always asks for
-the same. What depends on what others were given (budgets, caps, floods) is the issuer's.
+the same. What depends on what others were given (budgets, caps, floods, high care) is the issuer's.
 """
 
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
-from zoneinfo import ZoneInfo
 
-from configs.policy_schema import HoldOut, Kind, Operations, Policies, QuietHours, Rule, When
+from configs.condition_schema import Kind
+from configs.limit_schema import Authority, HoldOut
+from configs.policy_schema import Policies, Rule
+from configs.remedy_schema import FollowUp, Form, Person, Remedy
 from detectors.decisions import (
     CapacityAlert,
     CustomerHighCare,
@@ -25,6 +27,9 @@ from detectors.decisions import (
     SurgeOpened,
     SurgeUpdated,
 )
+from pipeline.alerts import alert_of
+from pipeline.conditions import matches, region_of
+from pipeline.quiet import end_of_quiet
 from pipeline.remedies import (
     EpisodeEnded,
     Nothing,
@@ -47,37 +52,19 @@ _KINDS: Final[dict[type, Kind]] = {
     FeedSilent: Kind.FEED,
     FeedResumed: Kind.FEED,
 }
-_ALERT_NAMES: Final = {
-    Kind.STALL: "ForewarnStall",
-    Kind.WORSENED: "ForewarnStallWorsened",
-    Kind.SIGNOFF: "ForewarnSignoff",
-    Kind.CUSTOMS: "ForewarnCustoms",
-    Kind.HIGH_CARE: "ForewarnHighCare",
-    Kind.SURGE: "ForewarnSurge",
-    Kind.CAPACITY: "ForewarnCapacity",
-    Kind.FEED: "ForewarnFeedSilent",
-}
-_LABELS: Final = {
-    Kind.SURGE: ("region", "category"),
-    Kind.CAPACITY: ("region",),
-    Kind.FEED: ("carrier",),
-}
-_TO_DO: Final = {
-    Kind.STALL: "Ask the carrier where the parcel is.",
-    Kind.WORSENED: "Press the carrier for an answer, or give the parcel up for lost.",
-    Kind.SIGNOFF: "Ask the carrier for proof of delivery.",
-    Kind.CUSTOMS: "Ask the broker what the clearance waits for.",
-    Kind.HIGH_CARE: "Give the customer to one agent who follows up.",
-    Kind.SURGE: "Look at what the complaints of this region and category have in common.",
-    Kind.CAPACITY: "Add couriers in this region.",
-    Kind.FEED: (
-        "Ask the carrier whether its feed or its work has stopped. Coupons for its parcels are "
-        "held until it speaks again."
-    ),
-}
+_REMEMBERED: Final = frozenset({Kind.SURGE, Kind.FEED})
+"""Kinds with an end, or that hold money back: noted also where no rule speaks of them."""
+_RANK: Final = tuple(Person)
+"""By authority, least first."""
+_ABOUT_PARCELS: Final = (
+    "customer_id", "order_id", "parcel_id", "carrier", "facility", "region", "destination_region",
+    "address_hash", "milestone", "promised_at", "eta_p50_at", "eta_p90_at",
+)  # fmt: skip
+
+Verdict = RemedyRequest | OperationsAlert | EpisodeEnded | Nothing
 
 
-def judge(decision: Decision, policies: Policies) -> "Verdict":
+def judge(decision: Decision, policies: Policies) -> Verdict:
     """Return what should be done about a decision."""
     if isinstance(decision, StallCleared):
         return EpisodeEnded(
@@ -87,67 +74,46 @@ def judge(decision: Decision, policies: Policies) -> "Verdict":
             decided_at=decision.decided_at,
         )
     kind = _KINDS[type(decision)]
-    rule = next((rule for rule in policies.policies if matches(rule.when, kind, decision)), None)
-    if kind in {Kind.SURGE, Kind.FEED}:
-        return _alert(decision, kind, rule.operations if rule else None)
+    rule = rule_for(decision, policies)
+    if kind in _REMEMBERED:
+        return alert_of(decision, kind, rule.operations if rule else None)
     if rule is None:
         return Nothing.NO_RULE
     if rule.operations is not None:
-        return _alert(decision, kind, rule.operations)
+        return alert_of(decision, kind, rule.operations)
     if rule.remedy is None:
         return Nothing.RULE_SAYS_NOTHING
-    return _request(decision, kind, rule, policies)
+    return _request(decision, kind, rule, rule.remedy, policies)
 
 
-Verdict = RemedyRequest | OperationsAlert | EpisodeEnded | Nothing
-
-
-def matches(when: When, kind: Kind, decision: Decision) -> bool:
-    """Whether every condition that is given holds."""
-    # An end has the reason of the end, but follows the rule of what it ends.
-    opening = not isinstance(decision, SurgeUpdated | SurgeClosed | FeedResumed)
-    return (
-        kind in when.kind
-        and (not opening or _among(decision.reason, when.reason))
-        and _among(getattr(decision, "carrier", None), when.carrier)
-        and _among(getattr(decision, "region", None), when.region)
-        and _among(getattr(decision, "service_level", None), when.service_level)
-        and _among(getattr(decision, "category", None), when.category)
-        and _valued(decision, when)
-        and _surprising(decision, when, opening=opening)
-        and when.in_high_care in {None, kind is Kind.HIGH_CARE}
+def rule_for(decision: Decision, policies: Policies) -> Rule | None:
+    """Return the first rule whose conditions all hold."""
+    kind = _KINDS[type(decision)]
+    held = held_out(getattr(decision, "customer_id", None), policies.hold_out)
+    return next(
+        (
+            rule
+            for rule in policies.policies
+            if matches(rule.when, kind, decision, held_out=held, recipients=policies.recipients)
+        ),
+        None,
     )
 
 
-def _among(value: str | None, wanted: tuple[str, ...] | None) -> bool:
-    return wanted is None or value in wanted
-
-
-def _valued(decision: Decision, when: When) -> bool:
-    if when.value is None:
-        return True
-    value = getattr(decision, "declared_value_minor", None)
-    if value is None:
-        return False
-    low, high = when.value.min_minor, when.value.max_minor
-    return (low is None or value >= low) and (high is None or value <= high)
-
-
-def _surprising(decision: Decision, when: When, *, opening: bool) -> bool:
-    if when.probability_at_most is None or not opening:
-        return True
-    probability = decision.evidence.probability
-    return probability is not None and probability <= when.probability_at_most
-
-
-def _request(decision: Decision, kind: Kind, rule: Rule, policies: Policies) -> RemedyRequest:
-    assert rule.remedy is not None
-    remedy = rule.remedy
-    amount = remedy.coupon.amount_minor if remedy.coupon else 0
-    customer = getattr(decision, "customer_id", None)
-    order = getattr(decision, "order_id", None)
-    quiet_until = end_of_quiet(decision.decided_at, policies.quiet_hours)
+def _request(
+    decision: Decision, kind: Kind, rule: Rule, remedy: Remedy, policies: Policies
+) -> RemedyRequest:
+    money, coupon = remedy.money, remedy.coupon
+    form = Form.REFUND if remedy.refund else Form.COUPON
+    amount = money.amount_minor if money else 0
+    about = {name: getattr(decision, name, None) for name in _ABOUT_PARCELS}
+    zone = policies.recipients.time_zone_of(region_of(decision))
+    quiet_until = end_of_quiet(decision.decided_at, policies.quiet_hours, zone)
+    held = held_out(about["customer_id"], policies.hold_out)
+    hold, person = _hold(remedy, amount, form, policies.authority)
+    due = timedelta(hours=remedy.follow_up_hours)
     return RemedyRequest(
+        **about,
         remedy_id=remedy_id(decision.subject, decision.reason, decision.episode_id),
         decision_id=decision.decision_id,
         episode_id=decision.episode_id,
@@ -158,96 +124,69 @@ def _request(decision: Decision, kind: Kind, rule: Rule, policies: Policies) -> 
         rule=rule.name,
         template=remedy.template,
         amount_minor=amount,
+        form=form,
         currency=policies.currency,
-        validity_days=remedy.coupon.validity_days if remedy.coupon else 0,
+        validity_days=coupon.validity_days if coupon else 0,
         upgrade=remedy.upgrade,
         follow_up=remedy.follow_up,
+        follow_up_due_at=_none_for(remedy.follow_up, decision.decided_at + due),
         campaign=remedy.campaign,
-        customer_id=customer,
-        order_id=order,
-        parcel_id=getattr(decision, "parcel_id", None),
-        carrier=getattr(decision, "carrier", None),
-        facility=getattr(decision, "facility", None),
-        region=getattr(decision, "region", None),
-        refuse=_refusal(customer, order, policies.hold_out),
-        hold=_hold(amount, quiet_until, policies),
+        window_days=remedy.window_days,
+        since_at=getattr(decision, "occurred_at", None),
+        time_zone=zone,
+        held_out=held,
+        refuse=_refusal(
+            about["customer_id"], about["order_id"], held=held and not rule.when.hold_out
+        ),
+        hold=hold or (Reason.QUIET_HOURS if quiet_until else None),
+        person=person,
+        person_in_high_care=remedy.in_high_care if kind is not Kind.HIGH_CARE else None,
         not_before=quiet_until,
     )
 
 
-def _refusal(customer: str | None, order: str | None, hold_out: HoldOut) -> Reason | None:
+def _none_for(follow_up: FollowUp, due_at: datetime) -> datetime | None:
+    return None if follow_up is FollowUp.NONE else due_at
+
+
+def _refusal(customer: str | None, order: str | None, *, held: bool) -> Reason | None:
     if customer is None and order is None:
         return Reason.NO_RECIPIENT
-    if customer is not None and held_out(customer, hold_out):
-        return Reason.HOLD_OUT
-    return None
+    return Reason.HOLD_OUT if held else None
 
 
-def _hold(amount_minor: int, quiet_until: datetime | None, policies: Policies) -> Reason | None:
-    if amount_minor > policies.automatic_limit_minor:
-        return Reason.OVER_AUTHORITY
-    return Reason.QUIET_HOURS if quiet_until else None
+def _hold(
+    remedy: Remedy, amount_minor: int, form: Form, authority: Authority
+) -> tuple[Reason | None, Person | None]:
+    """Return why a person decides, and who; the one with more authority where two would."""
+    needed, wanted = approver(amount_minor, form, authority), remedy.person_first
+    if wanted is not None and (needed is None or _RANK.index(wanted) > _RANK.index(needed)):
+        return Reason.PERSON_FIRST, wanted
+    return (None, None) if needed is None else (Reason.OVER_AUTHORITY, needed)
 
 
-def held_out(customer_id: str, hold_out: HoldOut) -> bool:
+def approver(amount_minor: int, form: Form, authority: Authority) -> Person | None:
+    """Return who grants so much money, None where software may.
+
+    Examples
+    --------
+    >>> limits = Authority(automatic_minor=5000, refund_minor=30000)
+    >>> [approver(minor, Form.COUPON, limits) for minor in (5000, 5001)]
+    [None, <Person.COMPLAINTS_LEAD: 'complaints_lead'>]
+    >>> [approver(minor, Form.REFUND, limits).value for minor in (100, 30000, 30001)]
+    ['specialist', 'specialist', 'complaints_lead']
+    """
+    if not amount_minor:
+        return None
+    if form is Form.REFUND:
+        granted = amount_minor <= authority.refund_minor
+        return Person.SPECIALIST if granted else Person.COMPLAINTS_LEAD
+    return None if amount_minor <= authority.automatic_minor else Person.COMPLAINTS_LEAD
+
+
+def held_out(customer_id: str | None, hold_out: HoldOut) -> bool:
     """Whether a customer is among those who are given nothing; always the same answer."""
+    if customer_id is None:
+        return False
     digest = blake2b(f"{hold_out.salt}\x1f{customer_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < hold_out.share * 2**64
-
-
-def end_of_quiet(at: datetime, quiet: QuietHours | None) -> datetime | None:
-    """Return when the quiet hours around a moment end, None outside of them."""
-    if quiet is None:
-        return None
-    local = at.astimezone(ZoneInfo(quiet.time_zone))
-    begin, end = time.fromisoformat(quiet.begin), time.fromisoformat(quiet.end)
-    clock = local.time()
-    inside = begin <= clock < end if begin < end else clock >= begin or clock < end
-    if not inside:
-        return None
-    day = local.date() if clock < end else local.date() + timedelta(days=1)
-    return datetime.combine(day, end, tzinfo=local.tzinfo).astimezone(at.tzinfo)
-
-
-def _alert(decision: Decision, kind: Kind, operations: Operations | None) -> OperationsAlert:
-    name = _ALERT_NAMES[kind]
-    labels = _labels(decision, kind)
-    told = operations or Operations()
-    began = getattr(decision, "began_at", None) or getattr(decision, "silent_since", None)
-    return OperationsAlert(
-        alert_id="/".join((name, *labels.values())),
-        name=name,
-        episode_id=decision.episode_id,
-        firing=not isinstance(decision, SurgeClosed | FeedResumed),
-        tell=operations is not None,
-        severity=told.severity,
-        labels=labels,
-        annotations=_annotations(decision, kind),
-        decided_at=decision.decided_at,
-        starts_at=began or decision.decided_at,
-        expires_seconds=told.expires_hours * 3600,
-        silent_carrier=decision.carrier if isinstance(decision, FeedSilent | FeedResumed) else None,
-    )
-
-
-def _labels(decision: Decision, kind: Kind) -> dict[str, str]:
-    """Return what tells one alert from another: bounded for regions and carriers."""
-    names = _LABELS.get(kind, ("subject",))
-    return {name: str(getattr(decision, name)) for name in names}
-
-
-def _annotations(decision: Decision, kind: Kind) -> dict[str, str]:
-    to_do = _TO_DO[kind]
-    if isinstance(decision, CapacityAlert):
-        to_do = (
-            f"Add {decision.couriers_to_add} couriers in {decision.region}: "
-            f"{decision.observed:g} against {decision.expected:g} expected, "
-            f"backlog {decision.backlog_parcels} parcels."
-        )
-    return {
-        "summary": decision.evidence.text,
-        "what_to_do": to_do,
-        "reason": str(decision.reason),
-        "decision_id": decision.decision_id,
-        "decided_at": decision.decided_at.isoformat(),
-    }

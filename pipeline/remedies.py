@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from configs.policy_schema import FollowUp, Severity, Template, Upgrade
+from configs.remedy_schema import FollowUp, Form, Person, Severity, Upgrade
 from detectors.decisions import ClearedReason
-from detectors.events import Instant
+from detectors.events import Instant, Milestone
 
 
 class Reason(StrEnum):
@@ -21,15 +21,26 @@ class Reason(StrEnum):
 
     # Held for a person (quiet hours: until they end)
     OVER_AUTHORITY = "over_authority"
+    PERSON_FIRST = "person_first"
+    """The rule wants a person to decide."""
+    HIGH_CARE = "high_care"
+    """A person looks after this customer."""
     FEED_SILENT = "feed_silent"
     CARRIER_FLOOD = "carrier_flood"
     FACILITY_FLOOD = "facility_flood"
+    FACILITY_INCIDENT = "facility_incident"
     QUIET_HOURS = "quiet_hours"
     # Refused
     HOLD_OUT = "hold_out"
     NO_RECIPIENT = "no_recipient"
+    UNPROVEN_COMPLAINT = "unproven_complaint"
+    """Money for a complaint that names no order of this customer with an observed stall."""
+    GIVEN_BEFORE = "given_before"
+    """This parcel had a remedy for this reason within the rule's window."""
     CUSTOMER_CAP = "customer_cap"
     ORDER_CAP = "order_cap"
+    ADDRESS_CAP = "address_cap"
+    DAY_CAP = "day_cap"
     BUDGET_GLOBAL = "budget_global"
     BUDGET_REGION = "budget_region"
     BUDGET_CAMPAIGN = "budget_campaign"
@@ -43,6 +54,19 @@ class Reason(StrEnum):
     """The provider refuses what it may have given when it was asked before."""
     SENT_AND_LOST = "sent_and_lost"
     """A provider that cannot be asked twice was asked, and nobody knows what it did."""
+
+
+HOLDING: Final = (
+    Reason.OVER_AUTHORITY,
+    Reason.PERSON_FIRST,
+    Reason.HIGH_CARE,
+    Reason.FEED_SILENT,
+    Reason.CARRIER_FLOOD,
+    Reason.FACILITY_FLOOD,
+    Reason.FACILITY_INCIDENT,
+    Reason.QUIET_HOURS,
+)
+"""Why a remedy is HELD."""
 
 
 class Nothing(StrEnum):
@@ -64,20 +88,43 @@ class RemedyRequest(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag
     decision_reason: str
     decided_at: Instant
     rule: str
-    template: Template
+    template: str
     amount_minor: int
-    """0: no coupon."""
+    """0: no money."""
     currency: str
     validity_days: int
     upgrade: Upgrade
     follow_up: FollowUp
+    form: Form = Form.COUPON
+    follow_up_due_at: Instant | None = None
+    """By when the customer is looked after."""
     campaign: str | None = None
+    window_days: int = 0
+    """The parcel gets nothing more for this reason within so many days; 0: no such window."""
     customer_id: str | None = None
     order_id: str | None = None
     parcel_id: str | None = None
     carrier: str | None = None
     facility: str | None = None
     region: str | None = None
+    destination_region: str | None = None
+    address_hash: str | None = None
+    milestone: Milestone | None = None
+    """The parcel's stage."""
+    since_at: Instant | None = None
+    """The scan the decision counts from."""
+    promised_at: Instant | None = None
+    eta_p50_at: Instant | None = None
+    eta_p90_at: Instant | None = None
+    """Half, and nine in ten, of such parcels arrive before; None: no opinion."""
+    time_zone: str = "UTC"
+    """Of the recipient."""
+    held_out: bool = False
+    """The customer is one of those the effect is measured by."""
+    person_in_high_care: Person | None = None
+    """Who approves it first when the customer is in high care."""
+    person: Person | None = None
+    """Who approves what `hold` holds."""
     hold: Reason | None = None
     """The policy itself holds it."""
     refuse: Reason | None = None

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from pipeline.budget import Claim, Limits
+from pipeline.claims import Claim, Limits
 from pipeline.ledger import Account, Book, RemedyEntry, State
 from pipeline.remedies import Reason, RemedyRequest, Ruling, Verdict
 

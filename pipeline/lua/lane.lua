@@ -6,6 +6,7 @@
 --   :budget:SCOPE   hash   r/partition -> reserved, s/partition -> spent (minor units)
 --   :cap:WHO        hash   partition/remedy id -> decided_at|amount
 --   :flood:CAUSE    zset   partition/remedy id by decided_at
+--   :fact:WHAT      hash   partition/remedy id -> decided_at
 --   :silent         hash   carrier -> partition|since
 --   :ids:PARTITION, :keys:PARTITION   sets: what a rebuild of that partition takes away
 --
@@ -47,10 +48,13 @@ local function enter(r, state)
   for _, cause in ipairs(r.causes) do
     redis.call('ZADD', touch(':flood:' .. cause.key), r.at, member)
   end
+  for _, mark in ipairs(r.marks or {}) do
+    redis.call('HSET', touch(':fact:' .. mark), member, tostring(r.at))
+  end
   if RESERVING[state] or state == 'issued' then
     local field = (state == 'issued' and 's/' or 'r/') .. p
     for _, scope in ipairs(r.scopes) do
-      redis.call('HINCRBY', touch(':budget:' .. scope.key), field, r.amount)
+      redis.call('HINCRBY', touch(':budget:' .. scope.key), field, scope.amount)
     end
     for _, cap in ipairs(r.caps) do
       redis.call('HSET', touch(':cap:' .. cap.key), member, tostring(r.at) .. '|' .. r.amount)

@@ -46,7 +46,7 @@ end
 
 local function exhausted(r)
   for _, scope in ipairs(r.scopes) do
-    local total = r.amount
+    local total = scope.amount
     for _, minor in ipairs(redis.call('HVALS', P .. ':budget:' .. scope.key)) do
       total = total + tonumber(minor)
     end
@@ -56,15 +56,32 @@ local function exhausted(r)
   end
 end
 
+local function known(fact, at)
+  for _, entry in ipairs(redis.call('HVALS', P .. ':fact:' .. fact.key)) do
+    if math.abs(tonumber(entry) - at) < fact.window then
+      return true
+    end
+  end
+  return false
+end
+
+local function unproven(r)
+  return r.proof and not known(r.proof, r.at) and 'unproven_complaint' or nil
+end
+
+local function cared_for(r)
+  return r.care and known(r.care, r.at) and 'high_care' or nil
+end
+
 local function reserve(r)
   local state = redis.call('HGET', P .. ':remedies', r.id)
   if state and not (r.again and state == 'held') then
     return { 'already', state }
   end
-  local refused, held = r.refuse, nil
+  local refused, held = r.refuse or unproven(r), nil
   if not refused then
     local flood = flooded(r)
-    held = not r.approved and flood or r.hold
+    held = not r.approved and (flood or cared_for(r)) or r.hold
     refused = not held and (capped(r) or exhausted(r)) or nil
   end
   local verdict = refused and 'refused' or held and 'held' or 'reserved'

@@ -6,7 +6,7 @@ end
 
 local function give_back(r)
   for _, scope in ipairs(r.scopes) do
-    redis.call('HINCRBY', P .. ':budget:' .. scope.key, 'r/' .. p, -r.amount)
+    redis.call('HINCRBY', P .. ':budget:' .. scope.key, 'r/' .. p, -scope.amount)
   end
 end
 
@@ -15,7 +15,7 @@ for _, r in ipairs(request.moves) do
   if RESERVING[state] and r.state == 'issued' then
     give_back(r)
     for _, scope in ipairs(r.scopes) do
-      redis.call('HINCRBY', touch(':budget:' .. scope.key), 's/' .. p, r.amount)
+      redis.call('HINCRBY', touch(':budget:' .. scope.key), 's/' .. p, scope.amount)
     end
   elseif RESERVING[state] and r.state == 'refused' then
     give_back(r)

@@ -68,13 +68,13 @@ def test_all_problems_of_both_files_are_said_at_once(folder: Path) -> None:
     """Nobody has to mend one mistake to hear of the next."""
     first = replace(folder / DETECTORS, "repeats: 2", "repeats: many")
     second = replace(folder / DETECTORS, "probability: 0.001", "probability: 1.5")
-    third = replace(folder / POLICIES, "template: stall_apology", "template: stal_apology")
+    third = replace(folder / POLICIES, "upgrade: express", "upgrade: expres")
     assert [text.rsplit(": ", 1)[0] for text in problems(folder)] == [
         f"{DETECTORS}:{second}: parcels.probability",
         f"{DETECTORS}:{first}: complaints.repeats",
-        f"{POLICIES}:{third}: policies[0].remedy.template",
+        f"{POLICIES}:{third}: policies[0].remedy.upgrade",
     ]
-    assert "did you mean `stall_apology`?" in problems(folder)[2]
+    assert "did you mean `express`?" in problems(folder)[2]
 
 
 def test_lateness_must_be_the_same_in_all_sections(folder: Path) -> None:

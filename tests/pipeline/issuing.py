@@ -8,7 +8,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from configs.policy_schema import Policies
-from pipeline.budget import Limits, RedisReservations
+from pipeline.budget import RedisReservations
+from pipeline.claims import Limits
 from pipeline.issuer import Issuer, Ledger
 from pipeline.ledger import Book, Entry, decode_entry, encode_entry
 from pipeline.outlet import Outlet
