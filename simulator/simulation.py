@@ -15,7 +15,7 @@ from simulator.complaints import Complaints, draw_complaints
 from simulator.encode import Encoder, Record
 from simulator.journey import Planner, Step, Walk, draw_scores, facility_names, plan_hub_steps
 from simulator.kinds import WorldKind
-from simulator.parcels import Parcels, draw_parcels
+from simulator.parcels import Index, Parcels, draw_parcels
 from simulator.pooled import plan_pooled_steps
 from simulator.scans import Scans, counts_by_carrier, happened, heard
 from simulator.scheduled import plan_scheduled_steps
@@ -47,6 +47,8 @@ class Simulation:
     steps: list[Step]
     walk: Walk
     walker: Walker
+    hidden: list[Index]
+    """Parcels of which each silence of the plan held scans back."""
 
     def tracking_records(self) -> Iterator[Record]:
         """Yield the scans in order of arrival."""
@@ -120,4 +122,6 @@ def simulate(
     complaints = draw_complaints(world, ordered, walk, due, plan.parcels, plan.surges)
     teller = TruthTeller(world, ordered, steps, facility_names(world))
     truth = teller.tell(plan, walk, walker, extra, complaints, hidden)
-    return Simulation(world, ordered, scans, complaints, truth, plan, promised, steps, walk, walker)
+    return Simulation(
+        world, ordered, scans, complaints, truth, plan, promised, steps, walk, walker, hidden
+    )

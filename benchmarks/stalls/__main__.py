@@ -1,0 +1,101 @@
+"""`python -m benchmarks.stalls`: how well stalled parcels are found, beside others and an oracle.
+
+python -m benchmarks.stalls --worlds simple hard scheduled pooled --seeds 1 2 --parcels 60000
+python -m benchmarks.stalls --worlds slowing --no-anchors --json slow.json
+python -m benchmarks.stalls --worlds hard --variant 'later=probability=0.0005'
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+from rich.console import Console
+
+from benchmarks.stalls import show
+from benchmarks.stalls.worlds import WorldResult, run_world
+from simulator.kinds import WorldKind
+
+WIDTH = 110
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure and print; 2 for wrong options."""
+    parser = _parser()
+    options = parser.parse_args(words)
+    console = Console(highlight=False, width=WIDTH, stderr=options.json == Path("-"))
+    return _worlds(options, console)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.stalls",
+        description=(__doc__ or "").split("\n", maxsplit=1)[0],
+        epilog="\n".join((__doc__ or "").splitlines()[2:]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    worlds = parser.add_argument_group("simulated worlds (docs/worlds.md)")
+    worlds.add_argument(
+        "--worlds", nargs="+", type=WorldKind, choices=list(WorldKind), metavar="KIND",
+        default=[WorldKind.SIMPLE, WorldKind.HARD, WorldKind.SCHEDULED, WorldKind.POOLED],
+        help="kinds: " + ", ".join(WorldKind),
+    )  # fmt: skip
+    worlds.add_argument("--seeds", nargs="+", type=int, default=[1], help="which worlds")
+    worlds.add_argument("--parcels", type=int, default=60_000)
+    worlds.add_argument("--days", type=int, default=90)
+    worlds.add_argument("--partitions", type=int, default=1, help="as in `forewarn replay`")
+    worlds.add_argument("--no-anchors", action="store_true", help="our detector alone")
+    worlds.add_argument("--experts", action="store_true", help="and each expert alone")
+    worlds.add_argument(
+        "--variant", action="append", default=[], metavar="NAME=KEY=VALUE", type=_variant,
+        help="and our detector with a field of `parcels` changed (value in JSON); repeatable",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures; - prints")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw SVGs")
+    return parser
+
+
+def _variant(text: str) -> tuple[str, dict[str, Any]]:
+    name, key, value = text.split("=", 2)
+    return name, {key: json.loads(value)}
+
+
+def _worlds(options: argparse.Namespace, console: Console) -> int:
+    results: list[WorldResult] = []
+    for kind in options.worlds:
+        for seed in options.seeds:
+            try:
+                result = run_world(
+                    kind, seed, parcels=options.parcels, days=options.days,
+                    partitions=options.partitions, anchors=not options.no_anchors,
+                    experts=options.experts, variants=dict(options.variant),
+                )  # fmt: skip
+            except ValidationError as error:
+                console.print(str(error), style="red", markup=False)
+                return 2
+            results.append(result)
+            show.show(result, console)
+    if len(results) > 1:
+        console.print(show.summary(results))
+    if options.json is not None:
+        _write(results, options.json)
+    if options.plots is not None:
+        for path in show.draw(results, options.plots):
+            console.print(f"wrote {path}", markup=False)
+    return 0
+
+
+def _write(results: list[WorldResult], path: Path) -> None:
+    found = msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n"
+    if path == Path("-"):
+        sys.stdout.write(found.decode())
+    else:
+        path.write_bytes(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
