@@ -142,6 +142,8 @@ class TrackingFields(_Section):
     """Supplier."""
     fragile: Text | None = None
     """true, yes, y or 1 for a fragile parcel."""
+    awaits_customer: Text | None = None
+    """true, yes, y or 1 for a scan after which the customer has to act first."""
 
 
 class ComplaintFields(_Section):

@@ -150,6 +150,9 @@ class TrackingEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     service_level: str | None = None
     supplier_id: str | None = None
     fragile: bool | None = None
+    awaits_customer: bool | None = None
+    """From this scan on the customer has to act first (papers, duties): the clock of its silence
+    stands still, and customs' too, until it moves. False says no more than None."""
     schema_version: str | int | None = None
 
     def __post_init__(self) -> None:

@@ -11,34 +11,47 @@ from typing import Final
 import numpy as np
 
 from detectors.base import GRID_SECONDS, Rejected, RejectReason
-from detectors.decisions import ClearedReason
 from detectors.deliveries import Deliveries
+from detectors.episodes import RETURNING_STALL, Episodes
 from detectors.parcel_table import NEVER, OPAQUE, Block, Flag, ParcelTable, has, some
 from detectors.sayings import Sayings
 from detectors.scan_columns import (
+    ANNOUNCE_RETURN,
     ATTEMPTS,
     CUSTOMS,
     DELIVERED,
+    ENDS_RETURN,
+    FAILED,
     GIVEN_UP,
     LABEL,
-    MILESTONES,
     NO_DWELL,
     OTHER,
+    RETURNING,
     TERMINAL,
     Index,
     Mask,
+    Seconds,
 )
 from detectors.scans import Scans
-from detectors.stalls import CLEARED_BY
 from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import Traffic
 from detectors.usual import Usual
 
-_ENDED: Final = np.uint8(Flag.ENDED)
-_NEWS: Final = np.where(ATTEMPTS, np.uint8(Flag.SEEN | Flag.ATTEMPTED), np.uint8(Flag.SEEN))
+_ENDED: Final = np.uint16(Flag.ENDED)
+_NEWS: Final = (
+    np.uint16(Flag.SEEN)
+    | np.where(ATTEMPTS, np.uint16(Flag.ATTEMPTED), np.uint16(0))
+    | np.where(ANNOUNCE_RETURN, np.uint16(Flag.RETURN_EXPECTED), np.uint16(0))
+)
+_NEWS[RETURNING] |= np.uint16(Flag.TURNED_BACK)
 """What a scan of each milestone adds to the flags."""
-_NOT_ENTERED: Final = np.uint8(255 - Flag.ENTERED)
-_UNSAID: Final = np.uint8(255 - Flag.CUSTOMS_SAID)
+_EXPLAINED: Final = np.uint16(Flag.RETURN_EXPECTED | Flag.TURNED_BACK)
+_AWAITS: Final = np.uint16(Flag.AWAITS_CUSTOMER)
+_NOT_ENTERED: Final = np.uint16(65535 - Flag.ENTERED)
+_NOT_AWAITING: Final = np.uint16(65535 - Flag.AWAITS_CUSTOMER)
+_UNSAID: Final = np.uint16(65535 - Flag.CUSTOMS_SAID)
+_ATTEMPTS_APART_SECONDS: Final = 4 * 3600
+"""Scans of a failed attempt closer together, with nothing between, are of one attempt."""
 
 
 class Movements:
@@ -49,6 +62,7 @@ class Movements:
         parcels: ParcelTable,
         usual: Usual,
         timers: Timers,
+        episodes: Episodes,
         deliveries: Deliveries,
         traffic: Traffic,
         said: Sayings,
@@ -60,6 +74,7 @@ class Movements:
         max_parcels: int,
     ) -> None:
         self._parcels, self._usual, self._timers = parcels, usual, timers
+        self._episodes = episodes
         self._deliveries, self._traffic, self._said = deliveries, traffic, said
         self._epoch_seconds = epoch_seconds
         self._keep_seconds = np.array([expire_days, retention_days]) * DAY_SECONDS
@@ -173,19 +188,26 @@ class Movements:
         last_at = block["last_at"].copy()
         lag = np.maximum(scans.arrival[events] - at, 0.0)
         dwelt = (block["stage"] > 0) & ~NO_DWELL[milestone]
+        dwelt &= ~has(block["flags"], Flag.AWAITS_CUSTOMER)
         self._usual.learn(block, at - last_at, dwelt=dwelt, lag=lag)
         self._remember(scans, events, block, overwrite=True)
         moved = self._moved(scans, events, block)
         if np.count_nonzero(block["stall"]):
-            self._clear(scans, events, block, moved & (block["stall"] != 0))
+            on_its_way = (block["stall"] == RETURNING_STALL) & ~ENDS_RETURN[milestone]
+            self._clear(scans, events, block, moved & (block["stall"] != 0) & ~on_its_way)
+        self._wait_for_customer(scans, events, block, moved)
         delivered = milestone == DELIVERED
         if np.count_nonzero(delivered):
             self._deliveries.judge(scans, events[delivered], some(block, delivered))
+        self._count_failures(block, milestone, at - last_at)
         self._place(scans, events, block, moved)
         bits = np.left_shift(np.uint32(1), milestone.astype(np.uint32))
         block["same_time"] = bits | np.where(last_at == at, block["same_time"], np.uint32(0))
         block["last_at"] = at
         block["outside_at"] = np.where(block["inside"] == 0, at, block["outside_at"])
+        turned = moved & (milestone == RETURNING) & has(block["flags"], Flag.SEEN)
+        if np.count_nonzero(turned):
+            self._turn(scans, events, block, turned & (block["flags"] & _EXPLAINED == 0))
         block["flags"] |= _NEWS[milestone]
         self._customs(scans, events, block, moved)
         self._traffic.count_entered(scans, events, block)
@@ -250,15 +272,33 @@ class Movements:
         rows = scans.rows[events[ends]]
         self._parcels.rows[rows] = block[ends]
         for event in events[ends].tolist():
-            milestone = MILESTONES[int(scans.milestone[event]) - 1]
-            self._timers.end_stall(
-                int(scans.rows[event]),
-                CLEARED_BY.get(milestone, ClearedReason.MOVED),
-                at=float(scans.clock[event]),
-                moved_at=float(scans.at[event]),
-                position=event,
-            )
+            self._episodes.end(scans, event)
         block[ends] = self._parcels.rows[rows]
+
+    def _turn(self, scans: Scans, events: Index, block: Block, turned: Mask) -> None:
+        """Open the stalls of parcels that turned back unannounced."""
+        rows = scans.rows[events[turned]]
+        self._parcels.rows[rows] = block[turned]
+        for event in events[turned].tolist():
+            self._episodes.open_return(scans, event)
+        block[turned] = self._parcels.rows[rows]
+
+    def _count_failures(self, block: Block, milestone: Index, since_last: Seconds) -> None:
+        """Count failed attempts, where the stage is still the one before."""
+        apart = (block["stage"] != FAILED) | (since_last >= _ATTEMPTS_APART_SECONDS)
+        failed = (milestone == FAILED) & apart
+        if np.count_nonzero(failed):
+            block["failures"] = np.minimum(block["failures"].astype(np.int64) + failed, 255)
+
+    def _wait_for_customer(self, scans: Scans, events: Index, block: Block, moved: Mask) -> None:
+        """Stop the clocks of parcels whose customers have to act first, and let them go on."""
+        waited, waits = has(block["flags"], Flag.AWAITS_CUSTOMER), scans.awaits[events]
+        if not np.count_nonzero(waited) and not np.count_nonzero(waits):
+            return
+        stood = np.where(waited & (block["since"] != 0), scans.at[events] - block["last_at"], 0.0)
+        block["since"] += stood
+        flags = block["flags"] & _NOT_AWAITING
+        block["flags"] = np.where(waits | (waited & ~moved), flags | _AWAITS, flags)
 
     def _place(self, scans: Scans, events: Index, block: Block, moved: Mask) -> None:
         """Note where parcels have moved to; without a region they are where they were."""
@@ -285,12 +325,13 @@ class Movements:
         minute, at = scans.minute[events], scans.at[events]
         ended = TERMINAL[scans.milestone[events]]
         until = self._timers.until(self._usual.waits(block), at, minute)
-        until[ended | (block["stall"] != 0)] = NEVER
+        until = np.where(block["stall"] != 0, block["wait_until"], until)
+        until[ended | has(block["flags"], Flag.AWAITS_CUSTOMER)] = NEVER
         block["wait_until"] = until
         keep = self._keep_seconds[ended.astype(np.int64)]
         epochs = np.ceil((scans.clock[events] + keep) / self._epoch_seconds)
         block["gone_at"] = epochs * (self._epoch_seconds // GRID_SECONDS)
         if np.count_nonzero(ended):
             block["since"] = np.where(ended, at, block["since"])
-            block["flags"] |= np.where(ended, _ENDED, np.uint8(0))
+            block["flags"] |= np.where(ended, _ENDED, np.uint16(0))
         self._timers.arm(block, minute + 1)

@@ -56,26 +56,28 @@ ROW: Final = np.dtype(
         ("length", "<u2"),
         ("carrier", "<u2"),
         ("epoch", "<u2"),
+        ("flags", "<u2"),
         ("stage", "u1"),
         ("inside", "u1"),
         ("stall", "u1"),
-        ("flags", "u1"),
-        ("spare", "<u2"),
+        ("failures", "u1"),
     ]
 )
 """`last_at`: last scan. `outside_at`: last scan outside the destination region. `since`: when its
-life ended, where it has; else when customs began, 0 = not in customs. `stall_from`: the scan an
-open stall counts from; `stall`: its reason's number. Those and `promised` (whole) are seconds since
-the epoch, 0 = none. `value` is the declared one in minor units plus 1, 0 = unknown.
+life ended, where it has; else when customs began, 0 = not in customs, later by all that customs
+waited for the customer. `stall_from`: the scan an open stall counts from; `stall`: its reason's
+number; `stall_at`: when it opened. Those and `promised` (the last two whole) are seconds since the
+epoch, 0 = none. `value` is the declared one in minor units plus 1, 0 = unknown.
 
 In minutes since the epoch, `NEVER` = never: `due`, the next deadline of any kind; `wait_until`,
-when the silence is too long or is looked at again; `gone_at`, when the parcel is forgotten;
-`stall_at`, when the open stall opened.
+when the silence is too long or is looked at again, or the open stall worsens; `gone_at`, when the
+parcel is forgotten.
 
 `same_time`: bits of the milestones seen exactly at `last_at`. `facility` to `service` and
 `carrier` are numbers of names. `text` and `length`: where in `Texts` parcel id, order and customer
 stand. `lane` and `text` are derived and no part of the state. `inside`: the last movement was in
-the destination region. The length is a multiple of 8, so that columns of a block are aligned."""
+the destination region. `failures`: failed attempts seen, at most 255. The length is a multiple of
+8, so that columns of a block are aligned."""
 
 Block = NDArray[np.void]
 """Records of ROW, shape (n,). `take` and opaque records are how numpy copies them fast: indexing an
@@ -96,6 +98,16 @@ class Flag(IntFlag):
     """Counted as gone from there."""
     CUSTOMS_SAID = 32
     """This customs episode has been announced as overdue."""
+    TURNED_BACK = 64
+    """A scan that it is returning has been seen."""
+    RETURN_EXPECTED = 128
+    """A failed attempt, a pick-up point, damage or a hold by customs has been seen."""
+    AWAITS_CUSTOMER = 256
+    """Where it is now, the customer has to act first."""
+    WORSENED = 512
+    """The open stall has been said to go on."""
+    GRAVER = 1024
+    """The open stall has been said to have a graver reason by now."""
 
 
 class ParcelTable:
@@ -439,7 +451,7 @@ def some(block: Block, which: Mask) -> Block:
     return block.take(np.flatnonzero(which))
 
 
-def has(flags: NDArray[np.uint8], flag: Flag) -> Mask:
+def has(flags: NDArray[np.uint16], flag: Flag) -> Mask:
     """Tell which of the flags have one."""
-    mask: Mask = flags & np.uint8(flag) != 0
+    mask: Mask = flags & np.uint16(flag) != 0
     return mask

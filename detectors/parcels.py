@@ -30,6 +30,7 @@ import numpy as np
 
 from detectors.base import GRID_SECONDS, Batch, Lesson, Output, StateError
 from detectors.deliveries import Deliveries
+from detectors.episodes import Episodes
 from detectors.events import TrackingEvent
 from detectors.lessons import NEVER
 from detectors.movements import Movements
@@ -140,10 +141,12 @@ class ParcelsCore:
         self._traffic = Traffic(
             parcels, self._partials, allowed_lateness_seconds=allowed_lateness_seconds
         )
+        episodes = Episodes(parcels, self._usual, self._said, config_version=config_version)
         self._timers = Timers(
             parcels,
             self._usual,
             self._traffic,
+            episodes,
             self._said,
             recheck_seconds=recheck_seconds,
             customs_days=customs_days,
@@ -160,6 +163,7 @@ class ParcelsCore:
             parcels,
             self._usual,
             self._timers,
+            episodes,
             deliveries,
             self._traffic,
             self._said,

@@ -41,6 +41,7 @@ LABEL: Final = CODE[Milestone.LABEL_CREATED.value]
 OTHER: Final = CODE[Milestone.OTHER.value]
 DELIVERED: Final = CODE[Milestone.DELIVERED.value]
 RETURNING: Final = CODE[Milestone.RETURNING.value]
+FAILED: Final = CODE[Milestone.DELIVERY_FAILED.value]
 RETURNED: Final = CODE[Milestone.RETURNED.value]
 LOST: Final = CODE[Milestone.LOST.value]
 TERMINAL: Final = _codes(
@@ -56,14 +57,23 @@ CUSTOMS: Final = _codes(Milestone.CUSTOMS_PRESENTED, Milestone.CUSTOMS_HELD)
 ATTEMPTS: Final = _codes(
     Milestone.OUT_FOR_DELIVERY, Milestone.DELIVERY_FAILED, Milestone.AT_PICKUP_POINT
 )
+ANNOUNCE_RETURN: Final = _codes(
+    Milestone.DELIVERY_FAILED,
+    Milestone.AT_PICKUP_POINT,
+    Milestone.CUSTOMS_HELD,
+    Milestone.DAMAGED,
+)
+"""After these nobody wonders that a parcel turns back. Refusals are failed deliveries."""
 ENTERS: Final = _codes(Milestone.ARRIVED, Milestone.OUT_FOR_DELIVERY, Milestone.AT_PICKUP_POINT)
 LEAVES: Final = TERMINAL | _codes(Milestone.RETURNING)
+ENDS_RETURN: Final = TERMINAL | ATTEMPTS
+"""What ends an unannounced return; a hub on the way back does not."""
 GIVEN_UP: Final = _codes(Milestone.RETURNED, Milestone.LOST)
 """Ends of life after which a delivery is worth a word."""
 
 
 class ScanContext(msgspec.Struct, frozen=True):
-    """What comes once, of the scans that bring any of it; every column of shape (n,)."""
+    """What comes once or seldom, of the scans that bring any of it; every column of shape (n,)."""
 
     positions: Index
     """Which scans of the batch, ascending."""
@@ -76,6 +86,8 @@ class ScanContext(msgspec.Struct, frozen=True):
     """Seconds since the epoch, 0 for none."""
     values: Index
     """Declared value in minor units plus 1, 0 for none."""
+    awaits: Mask
+    """Whether the customer has to act first."""
 
     def part(self, start: int, stop: int, positions: Index) -> "ScanContext":
         """Return what the entries start..stop bring, at other positions."""
@@ -88,6 +100,7 @@ class ScanContext(msgspec.Struct, frozen=True):
             service_levels=self.service_levels[start:stop],
             promised=self.promised[start:stop],
             values=self.values[start:stop],
+            awaits=self.awaits[start:stop],
         )
 
     def take(self, places: Index, positions: Index) -> "ScanContext":
@@ -102,6 +115,7 @@ class ScanContext(msgspec.Struct, frozen=True):
             service_levels=_taken(self.service_levels, listed),
             promised=self.promised[places],
             values=self.values[places],
+            awaits=self.awaits[places],
         )
 
 
@@ -182,6 +196,7 @@ def joined(parts: Sequence[ScanColumns]) -> ScanColumns:
             service_levels=_chained(each.service_levels for each in contexts),
             promised=np.concatenate([np.zeros(0), *(each.promised for each in contexts)]),
             values=np.concatenate([np.zeros(0, np.int64), *(each.values for each in contexts)]),
+            awaits=np.concatenate([np.zeros(0, np.bool_), *(each.awaits for each in contexts)]),
         ),
     )
 
@@ -216,6 +231,7 @@ def columns_of(batch: Batch[TrackingEvent]) -> ScanColumns:
             service_levels=[event.service_level for event in bringing],
             promised=np.array([_promised(event) for event in bringing], np.float64),
             values=np.array([_value(event) for event in bringing], np.int64),
+            awaits=np.array([bool(event.awaits_customer) for event in bringing], np.bool_),
         ),
     )
 
@@ -229,6 +245,7 @@ def _brings_context(event: TrackingEvent) -> bool:
         and event.service_level is None
         and event.promised_at is None
         and event.declared_value_minor is None
+        and event.awaits_customer is None
     )
 
 

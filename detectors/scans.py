@@ -46,6 +46,9 @@ class Scans:
         self.context = np.full(count, -1, np.int64)
         """Where in the context's columns a scan stands; -1 = it brings none."""
         self.context[context.positions] = np.arange(len(context.positions))
+        self.awaits = np.zeros(count, np.bool_)
+        """Scans after which the customer has to act first."""
+        self.awaits[context.positions] = context.awaits
         self.first = np.zeros(count, np.bool_)
         """Scans that made their parcel's record, which has their order and customer."""
         self.rows: Index = np.full(count, -1, np.int64)

@@ -2,14 +2,15 @@
 
 from typing import Any, Final
 
+import msgspec
+
 from detectors.decisions import (
     ClearedReason,
-    CustomsOverdue,
-    CustomsReason,
     Evidence,
     StallCleared,
     StallOpened,
     StallReason,
+    StallWorsened,
     decision_id,
     instant,
 )
@@ -17,7 +18,7 @@ from detectors.dwell import Segment
 from detectors.events import Milestone
 
 MODEL: Final = "dwell/1"
-CUSTOMS_MODEL: Final = "customs/1"
+RETURNS_MODEL: Final = "returns/1"
 DAY_SECONDS: Final = 86_400
 
 STALL_REASONS: Final = tuple(StallReason)
@@ -30,6 +31,9 @@ REASON_OF: Final[dict[Milestone, StallReason]] = {
     Milestone.AT_PICKUP_POINT: StallReason.AT_PICKUP_POINT_TOO_LONG,
 }
 """The reason of a silence by the stage it began in; elsewhere it is `no_movement`."""
+REPEATEDLY: Final = 2
+"""Failed attempts from which on a silence is `delivery_failed_repeatedly`. The first is followed by
+another attempt nearly everywhere, so a silence after it is like any other."""
 CLEARED_BY: Final[dict[Milestone, ClearedReason]] = {
     Milestone.DELIVERED: ClearedReason.DELIVERED,
     Milestone.RETURNED: ClearedReason.RETURNED,
@@ -53,8 +57,32 @@ _AFTER: Final[dict[Milestone, str]] = {
     Milestone.RETURNING: "after its return began",
 }
 
+_LEAVE: Final[dict[Milestone, str]] = {
+    Milestone.LABEL_CREATED: "are picked up",
+    Milestone.DEPARTED: "arrive",
+    Milestone.ARRIVED: "leave",
+    Milestone.OUT_FOR_DELIVERY: "are delivered",
+    Milestone.AT_PICKUP_POINT: "are collected",
+}
+"""What is usual next; elsewhere parcels move on."""
+
 Facts = dict[str, Any]
 """What `ParcelTable.facts` returns: the fields every decision about a parcel has."""
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """The scan that ended a stall."""
+
+    milestone: Milestone
+    facility: str | None
+    region: str | None
+
+    @property
+    def text(self) -> str:
+        """`departed at R07-hub`."""
+        place = self.facility or self.region
+        name = self.milestone.value.replace("_", " ")
+        return f"{name} at {place}" if place else name
 
 
 def span(seconds: float) -> str:
@@ -68,25 +96,42 @@ def span(seconds: float) -> str:
 
 def stall_text(facts: Facts, silence_seconds: float, segment: Segment) -> str:
     """Return two sentences: what is missing, and what is usual."""
-    facility = facts["facility"] or facts["region"]
-    after = _AFTER.get(facts["milestone"], "after its last scan{at}").format(
-        at=f" at {facility}" if facility else "", place=f" {facility}" if facility else ""
-    )
     return (
-        f"No scan for {span(silence_seconds)} {after}. "
-        f"Parcels {_of(segment)} are seen again within {span(segment.q90)} "
+        f"No scan for {span(silence_seconds)} {_after(facts)}. "
+        f"Parcels {_of(segment)} {_LEAVE.get(facts['milestone'], 'move on')} "
+        f"within {span(segment.q90)} "
         f"(99 %: {span(segment.q99)}; {segment.observations:,} seen)."
+    )
+
+
+def _after(facts: Facts) -> str:
+    """Say after what a silence began: `after arriving at R07-hub`."""
+    facility = facts["facility"] or facts["region"]
+    return _AFTER.get(facts["milestone"], "after its last scan{at}").format(
+        at=f" at {facility}" if facility else "", place=f" {facility}" if facility else ""
     )
 
 
 def _of(segment: Segment) -> str:
     if segment.lane:
-        return f"of {segment.carrier} on {segment.lane}"
+        return f"of {segment.carrier} on this lane"
     return f"of {segment.carrier}" if segment.carrier else "of all carriers"
 
 
-def started(epoch: int, facts: Facts, since: float) -> str:
-    """Name the scan an episode counts from, by its data only."""
+def reason_of(milestone: Milestone, failures: int) -> StallReason:
+    """Return the reason of a silence that began at a stage, after so many failed attempts."""
+    if milestone is Milestone.DELIVERY_FAILED and failures < REPEATEDLY:
+        return StallReason.NO_MOVEMENT
+    return REASON_OF.get(milestone, StallReason.NO_MOVEMENT)
+
+
+def started(epoch: int, facts: Facts, since: float, reason: StallReason) -> str:
+    """Name the scan an episode counts from, by its data only.
+
+    While a return goes on the parcel moves, so its place is no part of the name.
+    """
+    if reason is StallReason.RETURNING_UNANNOUNCED:
+        return f"{epoch}:{instant(since).isoformat()}"
     place = facts["facility"] or facts["region"]
     return f"{epoch}:{facts['milestone']}:{place}:{instant(since).isoformat()}"
 
@@ -95,6 +140,7 @@ def stall_opened(
     facts: Facts,
     *,
     epoch: int,
+    failures: int,
     since: float,
     due: float,
     threshold: float,
@@ -103,8 +149,9 @@ def stall_opened(
     config: str,
 ) -> StallOpened:
     """Return the decision that a parcel has been silent since `since` for too long at `due`."""
-    reason = REASON_OF.get(facts["milestone"], StallReason.NO_MOVEMENT)
-    identity = decision_id("stall.opened", facts["subject"], reason, started(epoch, facts, since))
+    reason = reason_of(facts["milestone"], failures)
+    began = started(epoch, facts, since, reason)
+    identity = decision_id("stall.opened", facts["subject"], reason, began)
     return StallOpened(
         **facts,
         decision_id=identity,
@@ -127,6 +174,80 @@ def stall_opened(
     )
 
 
+def turned_back(facts: Facts, *, epoch: int, since: float, at: float, config: str) -> StallOpened:
+    """Return the decision that a parcel turned back at `since`, and nothing before says why."""
+    reason = StallReason.RETURNING_UNANNOUNCED
+    identity = decision_id(
+        "stall.opened", facts["subject"], reason, started(epoch, facts, since, reason)
+    )
+    place = facts["facility"] or facts["region"]
+    return StallOpened(
+        **facts,
+        decision_id=identity,
+        episode_id=identity,
+        decided_at=instant(at),
+        occurred_at=instant(since),
+        reason=reason,
+        evidence=Evidence(
+            text=(
+                f"Turned back{f' at {place}' if place else ''}; "
+                "no failed attempt, refusal or hold by customs was seen before."
+            ),
+            unit="parcels",
+            observed=1,
+            segment="unannounced returns",
+            observations=0,
+            model=RETURNS_MODEL,
+            config=config,
+        ),
+    )
+
+
+def stall_worsened(
+    facts: Facts,
+    *,
+    epoch: int,
+    since: float,
+    opened_at: float,
+    stall_reason: StallReason,
+    reason: StallReason,
+    due: float,
+    times: int,
+    config: str,
+) -> StallWorsened:
+    """Return the decision that an open stall goes on, or has a graver reason by now."""
+    began, subject = started(epoch, facts, since, stall_reason), facts["subject"]
+    graver = reason is not stall_reason
+    what = "graver" if graver else "longer"
+    text = f"Still no scan for {span(due - since)} {_after(facts)}"
+    why = (
+        f"by now it is called {reason.value.replace('_', ' ')}"
+        if graver
+        else "twice as long as when it was called stalled"
+    )
+    return StallWorsened(
+        **facts,
+        decision_id=decision_id("stall.worsened", subject, reason, f"{began}:{what}"),
+        episode_id=decision_id("stall.opened", subject, stall_reason, began),
+        decided_at=instant(due),
+        occurred_at=instant(since),
+        reason=reason,
+        stall_reason=stall_reason,
+        opened_at=instant(opened_at),
+        times=times,
+        evidence=Evidence(
+            text=f"{text}; {why}.",
+            unit="seconds",
+            observed=due - since,
+            expected=opened_at - since,
+            segment="the same stall when it opened",
+            observations=0,
+            model=MODEL,
+            config=config,
+        ),
+    )
+
+
 def stall_cleared(
     facts: Facts,
     *,
@@ -137,12 +258,18 @@ def stall_cleared(
     reason: ClearedReason,
     at: float,
     moved_at: float,
+    by: Movement | None,
     config: str,
 ) -> StallCleared:
-    """Return the decision that ends a stall; `facts` are those it was opened with."""
-    began = started(epoch, facts, since)
+    """Return the decision that ends a stall; `facts` are those it was opened with.
+
+    `by` is the scan that ended it, None where none did.
+    """
+    began = started(epoch, facts, since, stall_reason)
     subject = facts["subject"]
     gone = "It is forgotten" if reason is ClearedReason.EXPIRED else f"It is {_now(reason)}"
+    scan = f" ({by.text})" if by and by.text else ""
+    silent = stall_reason is not StallReason.RETURNING_UNANNOUNCED
     return StallCleared(
         **facts,
         decision_id=decision_id("stall.cleared", subject, reason, began),
@@ -152,8 +279,14 @@ def stall_cleared(
         reason=reason,
         stall_reason=stall_reason,
         opened_at=instant(opened_at),
+        next_milestone=by.milestone if by else None,
+        next_facility=by.facility if by else None,
+        next_region=by.region if by else None,
         evidence=Evidence(
-            text=f"{gone} after {span(moved_at - since)} without a scan.",
+            text=(
+                f"{gone}{scan} {span(moved_at - since)} "
+                f"{'after its last scan' if silent else 'after it turned back'}."
+            ),
             unit="seconds",
             observed=moved_at - since,
             segment="next movement",
@@ -166,31 +299,3 @@ def stall_cleared(
 
 def _now(reason: ClearedReason) -> str:
     return "moving again" if reason is ClearedReason.MOVED else reason.value
-
-
-def customs_overdue(
-    facts: Facts, *, epoch: int, since: float, due: float, days: float, config: str
-) -> CustomsOverdue:
-    """Return the decision that a parcel has been in customs since `since`, for over `days`."""
-    reason = CustomsReason.OVER_7_DAYS
-    began = f"{epoch}:{instant(since).isoformat()}"
-    identity = decision_id("customs.overdue", facts["subject"], reason, began)
-    return CustomsOverdue(
-        **facts,
-        decision_id=identity,
-        episode_id=identity,
-        decided_at=instant(due),
-        occurred_at=instant(since),
-        customs_since=instant(since),
-        reason=reason,
-        evidence=Evidence(
-            text=f"In customs for {span(due - since)}; more than {days:g} days is overdue.",
-            unit="days",
-            observed=round((due - since) / DAY_SECONDS, 3),
-            threshold=days,
-            segment=f"customs over {days:g} days",
-            observations=0,
-            model=CUSTOMS_MODEL,
-            config=config,
-        ),
-    )

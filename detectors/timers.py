@@ -5,19 +5,22 @@ from typing import Final
 import numpy as np
 
 from detectors.base import GRID_SECONDS
+from detectors.customs import customs_overdue
 from detectors.deadlines import Deadlines
-from detectors.decisions import ClearedReason
+from detectors.decisions import StallReason
+from detectors.episodes import Episodes
 from detectors.parcel_table import NEVER, Block, Flag, ParcelTable, some
 from detectors.sayings import Sayings
 from detectors.scan_columns import Index, Mask, Minutes, up_to_minute
-from detectors.stalls import STALL_REASONS, customs_overdue, stall_cleared, stall_opened
+from detectors.stalls import STALL_REASONS
 from detectors.traffic import Traffic
 from detectors.usual import Usual
 
 DAY_SECONDS: Final = 86_400
-_SAID: Final = np.uint8(Flag.CUSTOMS_SAID)
-_DONE: Final = np.uint8(Flag.CUSTOMS_SAID | Flag.ENDED)
-"""No customs episode is waited for: it was said, or the parcel's life has ended."""
+_SAID: Final = np.uint16(Flag.CUSTOMS_SAID)
+_DONE: Final = np.uint16(Flag.CUSTOMS_SAID | Flag.ENDED | Flag.AWAITS_CUSTOMER)
+"""Customs are not waited for: it was said, or the parcel's life has ended, or its clock stands."""
+_CUSTOMS_STALL: Final = STALL_REASONS.index(StallReason.CUSTOMS_HOLD) + 1
 
 
 class Timers:
@@ -28,13 +31,15 @@ class Timers:
         parcels: ParcelTable,
         usual: Usual,
         traffic: Traffic,
+        episodes: Episodes,
         said: Sayings,
         *,
         recheck_seconds: int,
         customs_days: float,
         config_version: str,
     ) -> None:
-        self._parcels, self._usual, self._traffic, self._said = parcels, usual, traffic, said
+        self._parcels, self._usual, self._traffic = parcels, usual, traffic
+        self._episodes, self._said = episodes, said
         self._recheck_minutes = max(-(-recheck_seconds // GRID_SECONDS), 1)
         self._customs_days = customs_days
         self._config_version = config_version
@@ -65,6 +70,10 @@ class Timers:
         for row in rows[self._customs_due(block) <= block["due"]].tolist():
             self._say_customs(row)
         silent = block["wait_until"] <= block["due"]
+        stalled = silent & (block["stall"] != 0)
+        for row in rows[stalled].tolist():
+            self._episodes.go_on(row)
+        silent &= ~stalled
         if np.count_nonzero(silent):
             self._judge_silence(rows[silent], some(block, silent))
         block = self._parcels.gather(rows)
@@ -96,29 +105,6 @@ class Timers:
         minutes = up_to_minute(np.where(unknown, 0.0, since + wait)).astype(np.int64)
         return np.where(unknown, now + self._recheck_minutes, minutes)
 
-    def end_stall(
-        self, row: int, reason: ClearedReason, *, at: float, moved_at: float, position: int | None
-    ) -> None:
-        """Say that a stall is over: at an event's position, or at its deadline for None."""
-        record = self._parcels.rows[row]
-        decision = stall_cleared(
-            self._parcels.facts(row),
-            epoch=int(record["epoch"]),
-            since=float(record["stall_from"]),
-            opened_at=float(record["stall_at"]) * GRID_SECONDS,
-            stall_reason=STALL_REASONS[int(record["stall"]) - 1],
-            reason=reason,
-            at=at,
-            moved_at=moved_at,
-            config=self._config_version,
-        )
-        for column in ("stall", "stall_from", "stall_at"):
-            record[column] = 0
-        if position is None:
-            self._said.say_due(self._parcels.key(row), int(record["due"]), decision)
-        else:
-            self._said.say(position, decision)
-
     def _judge_silence(self, rows: Index, block: Block) -> None:
         """Open a stall, or wait on when the model of now says so or has no opinion."""
         due = block["due"].astype(np.int64)
@@ -128,25 +114,7 @@ class Timers:
         until[stalled] = NEVER
         self._parcels.rows["wait_until"][rows] = until
         for row, threshold in zip(rows[stalled].tolist(), wait[stalled].tolist(), strict=True):
-            self._open_stall(row, threshold)
-
-    def _open_stall(self, row: int, threshold: float) -> None:
-        record = self._parcels.rows[row]
-        since, due = float(record["last_at"]), int(record["due"])
-        segment, survival = self._usual.explain(row, due * GRID_SECONDS - since)
-        decision = stall_opened(
-            self._parcels.facts(row),
-            epoch=int(record["epoch"]),
-            since=since,
-            due=float(due * GRID_SECONDS),
-            threshold=threshold,
-            probability=float(f"{survival:.3g}"),
-            segment=segment,
-            config=self._config_version,
-        )
-        record["stall"] = STALL_REASONS.index(decision.reason) + 1
-        record["stall_from"], record["stall_at"] = since, due
-        self._said.say_due(self._parcels.key(row), due, decision)
+            self._episodes.open_silent(row, threshold)
 
     def _customs_due(self, block: Block) -> Minutes:
         """Return when customs is overdue, NEVER where it is not or was said already."""
@@ -170,11 +138,13 @@ class Timers:
             config=self._config_version,
         )
         self._said.say_due(self._parcels.key(row), due, decision)
+        if record["stall"] == _CUSTOMS_STALL:
+            self._episodes.become(row, StallReason.CUSTOMS_OVER_7_DAYS)
 
     def _forget(self, row: int) -> None:
         """Let go of a parcel that ended long ago or fell silent for good."""
         record = self._parcels.rows[row]
         due = float(record["due"]) * GRID_SECONDS
         if record["stall"]:
-            self.end_stall(row, ClearedReason.EXPIRED, at=due, moved_at=due, position=None)
+            self._episodes.expire(row)
         self._traffic.count_gone(int(record["flags"]), int(record["destination"]), due)

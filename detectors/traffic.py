@@ -13,9 +13,9 @@ from detectors.scan_columns import ENTERS, LEAVES, Index
 from detectors.scans import Scans
 
 HOUR_SECONDS: Final = 3600
-_ENTERED: Final = np.uint8(Flag.ENTERED)
-_LEFT: Final = np.uint8(Flag.LEFT)
-_EITHER: Final = np.uint8(Flag.ENTERED | Flag.LEFT)
+_ENTERED: Final = np.uint16(Flag.ENTERED)
+_LEFT: Final = np.uint16(Flag.LEFT)
+_EITHER: Final = np.uint16(Flag.ENTERED | Flag.LEFT)
 SCAN_BUCKET_SECONDS: Final = 900
 
 
@@ -58,14 +58,14 @@ class Traffic:
         new = new & (region != 0) & (region == block["destination"])
         new &= block["flags"] & _EITHER == 0
         if np.count_nonzero(new):
-            block["flags"] |= np.where(new, _ENTERED, np.uint8(0))
+            block["flags"] |= np.where(new, _ENTERED, np.uint16(0))
             self._count(Metric.ENTERED, scans, events[new], region[new])
 
     def count_left(self, scans: Scans, events: Index, block: Block) -> None:
         """Count parcels that are done with their destination region; marks them."""
         leaves = LEAVES[scans.milestone[events]] & (block["flags"] & _EITHER == _ENTERED)
         if np.count_nonzero(leaves):
-            block["flags"] |= np.where(leaves, _LEFT, np.uint8(0))
+            block["flags"] |= np.where(leaves, _LEFT, np.uint16(0))
             regions = block["destination"][leaves].astype(np.int64)
             self._count(Metric.LEFT, scans, events[leaves], regions)
 

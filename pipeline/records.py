@@ -169,6 +169,7 @@ def _others_in_scan(event: TrackingEvent) -> int:
     return (
         (event.declared_value_minor is not None)
         + (event.fragile is not None)
+        + (event.awaits_customer is not None)
         + isinstance(event.schema_version, int)
     )
 

@@ -39,11 +39,11 @@ BLOCK: Final = 64
 """Records read one by one when one among them is not plain."""
 
 _FIELDS: Final = TrackingEvent.__struct_fields__
-_OTHERS: Final = ("declared_value_minor", "fragile")
+_OTHERS: Final = ("declared_value_minor", "fragile", "awaits_customer")
 """Fields that are not written as JSON strings."""
 _CONTEXT: Final = (
     "order_id", "customer_id", "origin_region", "destination_region", "service_level",
-    "promised_at", "declared_value_minor",
+    "promised_at", "declared_value_minor", "awaits_customer",
 )  # fmt: skip
 _TIMES: Final = ("occurred_at", "received_at", "promised_at")
 _NO_CONTEXT: Final = (None,) * len(_CONTEXT)
@@ -307,7 +307,9 @@ def _context(columns: Mapping[str, _Column], count: int) -> ScanContext | None:
         if each != _NO_CONTEXT:
             positions.append(place)
             bringing.append(each)
-    orders, customers, origins, destinations, services, _, values = zip(*bringing, strict=True)
+    orders, customers, origins, destinations, services, _, values, awaits = zip(
+        *bringing, strict=True
+    )
     seconds: Any = columns["promised_at_seconds"]
     promised = seconds[positions]
     given = ~np.isnan(promised)
@@ -323,6 +325,7 @@ def _context(columns: Mapping[str, _Column], count: int) -> ScanContext | None:
         service_levels=services,
         promised=np.where(given, promised, 0.0),
         values=np.array([0 if value is None else value + 1 for value in values], np.int64),
+        awaits=np.array(list(map(bool, awaits)), np.bool_),
     )
 
 
@@ -337,6 +340,7 @@ _NOTHING: Final = ScanContext(
     service_levels=(),
     promised=_NO_SECONDS,
     values=_NO_POSITIONS,
+    awaits=np.zeros(0, np.bool_),
 )
 _first: Final[Any] = itemgetter(0)
 

@@ -86,6 +86,7 @@ VOCABULARY: Final = Vocabulary(
         "Exception_021": M.LOST,  # disposed of: it will not come
         "Expired_001": SAME,
     },
+    awaits=frozenset({"Exception_006"}),
 )
 
 

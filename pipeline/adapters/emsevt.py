@@ -7,7 +7,9 @@ carrier (`post-cn`).
 
 Customs time counts only between an EME *with a retention reason* and the EMF or EDC that ends it
 (UPU quality of service: without a reason "the clock does not stop"). So EME with a reason is
-`customs_held`, and EME without one says no more than that customs has the item.
+`customs_held`, and EME without one says no more than that customs has the item. Which reasons mean
+that customs wait for the addressee is in a code list of UPU members that is not public: a source's
+`awaits_customer` names them.
 """
 
 import re
@@ -131,5 +133,10 @@ def _scan(code: str, found: dict[str, str]) -> Scan:
     gmt = found.get("gmt")
     time = f"{gmt.removesuffix('Z')}+00:00" if gmt and "+" not in gmt else gmt
     return Scan(
-        code, RETAINED if held else None, time or found.get("time"), spot, found.get("recorded")
+        code,
+        RETAINED if held else None,
+        time or found.get("time"),
+        spot,
+        found.get("recorded"),
+        reason=found["reason"] if held else None,
     )

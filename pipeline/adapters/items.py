@@ -1,6 +1,6 @@
 """What an adapter makes of a document: events, or why there is none. Never half an event."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -107,5 +107,7 @@ class Options:
     """Region by facility, or another name of a region."""
     values: Mapping[str, Milestone] = field(default_factory=dict)
     """Milestone by the provider's value; wins over the adapter's table."""
+    awaits: Sequence[str] = ()
+    """Values after which the customer has to act first, besides the table's; EME's reasons, too."""
     pseudonym_key: bytes | None = None
     """Key of `customer_id`; without it customers are dropped."""

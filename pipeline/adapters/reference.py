@@ -14,7 +14,9 @@ Generated from the tables in `pipeline/adapters` by `python -m pipeline.referenc
 it true. A finer value wins over the coarse one it comes with, unless the coarse one is marked
 *firm*; "as its status" says no more than the coarse one. A value that is not here is `other`, or
 what its coarse value says, and is counted: `forewarn ingest --unknown` lists such values. `values`
-of a source in the settings, or of a mapping, win over these tables.
+of a source in the settings, or of a mapping, win over these tables. After a value that *waits for
+the customer* (`awaits_customer` of a source names more) neither a silence nor customs' seven days
+count.
 
 What a vocabulary **cannot say** is lost when events are expressed in it; no reader brings it back.
 """
@@ -45,6 +47,7 @@ def _section(name: str, vocabulary: Vocabulary) -> Iterator[str]:
     yield "|---|---|"
     for code, milestone in vocabulary.rows():
         firm = " (firm)" if code in vocabulary.firm else ""
+        firm += " (waits for the customer)" if code in vocabulary.awaits else ""
         meaning = "as its status" if milestone is None else f"`{milestone}`"
         yield f"| `{code}` | {meaning}{firm} |"
     yield ""

@@ -35,6 +35,8 @@ class Scan(NamedTuple):
     recorded: str | None = None
     """When the provider got it; becomes `received_at` where that is possible."""
     layout: str = "iso"
+    reason: str | None = None
+    """Why it is held, as the provider says it."""
 
 
 class TrackingAdapter(Adapter):
@@ -44,11 +46,13 @@ class TrackingAdapter(Adapter):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self.words = self.vocabulary.folded(options.values)
+        self.words = self.vocabulary.folded(options.values, options.awaits)
 
     def scanned(self, parcel: Parcel, scan: Scan) -> Item:
         """Return the event of a scan, or why there is none."""
         meaning = self.words.read(scan.coarse, scan.fine)
+        if meaning.awaits or (scan.reason is not None and self.words.awaits(scan.reason)):
+            parcel = parcel._replace(context={**parcel.context, "awaits_customer": True})
         return self.event(parcel, scan, meaning.milestone, meaning.unknown)
 
     def event(

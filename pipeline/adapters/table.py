@@ -120,6 +120,7 @@ class Table(TrackingAdapter):
             "service_level": code(text_of(row, fields.service_level)),
             "supplier_id": identifier(text_of(row, fields.supplier_id)),
             "fragile": flag(text_of(row, fields.fragile)),
+            "awaits_customer": flag(text_of(row, fields.awaits_customer)),
         }
 
     def _promised(self, row: Row, target: str | None) -> datetime | None:
@@ -138,7 +139,7 @@ def with_zones(options: Options, mapping: Mapping) -> Options:
 
 def _words(spec: MilestoneColumn, options: Options) -> Reader:
     base = VOCABULARIES[spec.vocabulary] if spec.vocabulary else OWN_WORDS
-    return base.folded({**options.values, **spec.values})
+    return base.folded({**options.values, **spec.values}, options.awaits)
 
 
 def _iso(at: datetime | None) -> str | None:

@@ -68,6 +68,7 @@ VOCABULARY: Final = Vocabulary(
         "Exception_Destroyed": M.LOST,
         "Exception_Cancel": M.CANCELLED,
     },
+    awaits=frozenset({"InTransit_CustomsRequiringInformation"}),
 )
 
 

@@ -26,6 +26,8 @@ class Meaning(NamedTuple):
     milestone: Milestone
     unknown: str | None = None
     """The value that is in no table; the milestone is then the coarse code's or `other`."""
+    awaits: bool = False
+    """The customer has to act first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Vocabulary:
         means "as the coarse one".
     firm
         Coarse codes that no finer one overrules.
+    awaits
+        Codes after which the customer has to act first: papers, duties, a payment.
     """
 
     title: str
@@ -50,10 +54,16 @@ class Vocabulary:
     coarse: Mapping[str, Milestone]
     fine: Mapping[str, Milestone | None]
     firm: frozenset[str] = frozenset()
+    awaits: frozenset[str] = frozenset()
 
-    def folded(self, own: Mapping[str, Milestone] | None = None) -> "Reader":
-        """Return what reads codes; `own` are values of a configuration, which win."""
-        return Reader(self, own or {})
+    def folded(
+        self, own: Mapping[str, Milestone] | None = None, awaits: Iterable[str] = ()
+    ) -> "Reader":
+        """Return what reads codes; `own` are values of a configuration, which win.
+
+        `awaits` are further codes after which the customer has to act first.
+        """
+        return Reader(self, own or {}, awaits)
 
     def rows(self) -> Iterable[tuple[str, Milestone | None]]:
         """Yield every published code with its milestone, None for "as the coarse one"."""
@@ -68,11 +78,14 @@ class Vocabulary:
 class Reader:
     """Looks codes up, whatever their case and the spaces around them."""
 
-    def __init__(self, vocabulary: Vocabulary, own: Mapping[str, Milestone]) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, own: Mapping[str, Milestone], awaits: Iterable[str]
+    ) -> None:
         self._own = {fold(code): found for code, found in own.items()}
         self._coarse = {fold(code): found for code, found in vocabulary.coarse.items()}
         self._fine = {fold(code): found for code, found in vocabulary.fine.items()}
         self._firm = frozenset(map(fold, vocabulary.firm))
+        self._awaits = frozenset(map(fold, (*vocabulary.awaits, *awaits)))
         self._remembered = lru_cache(REMEMBERED)(self._look_up)
 
     def read(self, coarse: str | None, fine: str | None = None) -> Meaning:
@@ -84,11 +97,19 @@ class Reader:
         >>> words.folded().read("Moving", "moving_1").milestone.value
         'arrived'
         >>> words.folded().read("moving", "moving_9")
-        Meaning(milestone=<Milestone.OTHER: 'other'>, unknown='moving_9')
+        Meaning(milestone=<Milestone.OTHER: 'other'>, unknown='moving_9', awaits=False)
         """
         return self._remembered(coarse, fine)
 
+    def awaits(self, code: str) -> bool:
+        """Tell whether after a code the customer has to act first."""
+        return fold(code) in self._awaits
+
     def _look_up(self, coarse: str | None, fine: str | None) -> Meaning:
+        awaits = any(code is not None and self.awaits(code) for code in (coarse, fine))
+        return self._meaning(coarse, fine)._replace(awaits=awaits)
+
+    def _meaning(self, coarse: str | None, fine: str | None) -> Meaning:
         for code in (fine, coarse):
             if code is not None and fold(code) in self._own:
                 return Meaning(self._own[fold(code)])

@@ -53,6 +53,9 @@ class Source(_Section):
     """Region by facility or city, or another name of a region."""
     values: dict[str, Milestone] = {}
     """Milestone by the provider's value; wins over the adapter's table."""
+    awaits_customer: tuple[str, ...] = ()
+    """Values after which the customer has to act first (papers, duties), besides the adapter's own;
+    for EMSEVT the retention reasons of EME. The clocks of silence and customs stand still then."""
     signature: Scheme | None = None
     """How its webhooks are signed; without it the provider's own way, else Standard Webhooks."""
     secrets: tuple[SecretStr, ...] = ()

@@ -63,6 +63,7 @@ def options_of(source: Source, ingest: Ingest, zone: str | None = None) -> Optio
         region=source.region,
         regions=source.regions,
         values=source.values,
+        awaits=source.awaits_customer,
         pseudonym_key=None if key is None else key.get_secret_value().encode(),
     )
 

@@ -1,11 +1,12 @@
 """The parcels core: silence, customs, sign-off and counts, in virtual time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from detectors.base import Metric, Rejected, RejectReason
+from detectors.base import Metric, Output, Rejected, RejectReason
 from detectors.decisions import (
     ClearedReason,
     CustomsOverdue,
@@ -14,6 +15,7 @@ from detectors.decisions import (
     StallCleared,
     StallOpened,
     StallReason,
+    StallWorsened,
 )
 from detectors.events import Milestone, TrackingEvent
 from detectors.parcels import ParcelsCore
@@ -26,13 +28,18 @@ from tests.detectors.scans import (
     core,
     healthy,
     journey,
-    said,
     scan,
     seconds,
 )
+from tests.detectors.scans import said as all_said
 
 LEARNED = 140.0
 """Hours after which `taught()` has seen a hundred journeys."""
+
+
+def said(outputs: Sequence[Output]) -> list[Any]:
+    """Return decisions, without stalls that go on: those are in test_episodes."""
+    return [each for each in all_said(outputs) if not isinstance(each, StallWorsened)]
 
 
 def taught(**parameters: Any) -> ParcelsCore:

@@ -49,6 +49,10 @@ def troubled() -> Batch[TrackingEvent]:
     scans.append(scan("swift/S2", Milestone.DEPARTED, 100, region="R01", facility="hub R05"))
     scans.append(scan("swift/S3", Milestone.DELIVERED, 105, region="R03"))
     scans.append(scan("swift/C", Milestone.CUSTOMS_HELD, 40, region="R01", **LANE))
+    scans += journey("swift/B", 70)[:3]
+    scans.append(scan("swift/B", Milestone.RETURNING, 90, region="R07"))
+    scans.append(scan("swift/B", Milestone.ARRIVED, 104, region="R01"))
+    scans.append(scan("swift/B", Milestone.RETURNED, 130, region="R01"))
     return batch(sorted(scans, key=lambda s: s.occurred_at))
 
 
@@ -123,6 +127,7 @@ def streams(draw: st.DrawFn) -> Batch[TrackingEvent]:
             "facility": draw(_NAMES),
             "destination_region": draw(_NAMES),
             "order_id": draw(_NAMES),
+            "awaits_customer": draw(st.sampled_from([None, None, True])),
         }
         scans.append(
             scan(parcel, draw(_MILESTONES), clock - behind, arrives=clock - early, **fields)

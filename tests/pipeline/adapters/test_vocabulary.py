@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.events import TrackingEvent
+from pipeline.adapters.items import Options, Read
 from pipeline.adapters.reference import vocabularies
+from pipeline.adapters.registry import adapter_of
 from pipeline.adapters.table import VOCABULARIES
 from pipeline.adapters.vocabulary import M
 from tests.pipeline.adapters.published import PUBLISHED, SIZES
@@ -68,7 +71,7 @@ def test_any_code_has_a_milestone(name: str, code: str, detail: str | None) -> N
 )
 def test_codes_mean_what_they_say(name: str, coarse: str, fine: str | None, expected: M) -> None:
     """The finer code wins where it says something; case and spaces do not matter."""
-    assert VOCABULARIES[name].folded().read(coarse, fine) == (expected, None)
+    assert VOCABULARIES[name].folded().read(coarse, fine)[:2] == (expected, None)
 
 
 @pytest.mark.parametrize(
@@ -84,11 +87,30 @@ def test_unknown_values_are_told(
     name: str, coarse: str | None, fine: str | None, expected: tuple[M, str | None]
 ) -> None:
     """What is known of an event stays; what is not known can be counted."""
-    assert VOCABULARIES[name].folded().read(coarse, fine) == expected
+    assert VOCABULARIES[name].folded().read(coarse, fine)[:2] == expected
 
 
 def test_own_values_win() -> None:
     """An operator may know better, also about a value nobody has published."""
     words = VOCABULARIES["aftership"].folded({"InTransit_013": M.DEPARTED, "Zap": M.LOST})
     assert words.read("InTransit", "intransit_013").milestone is M.DEPARTED
-    assert words.read("ZAP") == (M.LOST, None)
+    assert words.read("ZAP")[:2] == (M.LOST, None)
+
+
+def test_some_codes_wait_for_the_customer() -> None:
+    """The provider's own, and what an operator adds: a retention reason of EME, for example."""
+    words = VOCABULARIES["17track"].folded(awaits=["Exception_Security"])
+    assert words.read("InTransit", "InTransit_CustomsRequiringInformation").awaits
+    assert words.read("Exception", "exception_security").awaits
+    assert not words.read("InTransit", "InTransit_CustomsProcessing").awaits
+    held = {"item_id": "RA473124829CN", "event_code": "EME", "office": "DEFRAA",
+            "event_gmt_dt": "2026-03-01T12:00:00Z"}  # fmt: skip
+    reader = adapter_of("emsevt", Options(awaits=["33"]))
+    (paid,) = reader.read(held | {"retention_reason": "33"})
+    (searched,) = reader.read(held | {"retention_reason": "40"})
+    assert isinstance(paid, Read)
+    assert isinstance(searched, Read)
+    assert isinstance(paid.event, TrackingEvent)
+    assert isinstance(searched.event, TrackingEvent)
+    assert paid.event.milestone is searched.event.milestone is M.CUSTOMS_HELD
+    assert (paid.event.awaits_customer, searched.event.awaits_customer) == (True, None)
