@@ -5,13 +5,20 @@ event loop; writing runs in a thread, while another partition judges. A failure 
 unusable, and the process ends: the state on the broker is whole and its next owner goes on from
 there.
 
+A transaction costs the same whatever is in it, and a page of the state: so what was absorbed while
+another transaction was on its way is committed together (`Group`; group commit, as databases do
+with their logs). Whoever comes to the lock first commits for all who have absorbed; counts, which
+nobody waits for, let others come first.
+
 Scans of an epoch for which the lessons of other partitions are missing wait outside the lock, so
 that the lessons can come. They are in no hurry to be kept: what was not absorbed stays in the log.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, time
 from typing import Final
 
@@ -35,9 +42,23 @@ MAX_CORE_FAILURES: Final = 16
 """Records of one chunk that may break a core; more is no poison but a broken core."""
 MAX_CHUNK_BYTES: Final = 2 * 1024 * 1024
 """Largest part of a chunk that is one transaction: it bounds the changes in a state record."""
+FOLLOW_SECONDS: Final = 0.1
+"""How long counts that were absorbed wait for something else to be committed with."""
 CLOCKED: Final = (Input.TRACKING, Input.COMPLAINTS)
 _log = structlog.get_logger(__name__)
 _read_notice: Final = msgspec.json.Decoder(Notice).decode
+
+
+@dataclass(slots=True)
+class Group:
+    """What was absorbed and goes into one transaction."""
+
+    outcome: Outcome = field(default_factory=Outcome)
+    acts: list[Callable[[Task], Outcome]] = field(default_factory=list)
+    """What was done to the task since the last commit."""
+    moved: bool = False
+    """Whether an offset or a clock was."""
+    done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Owned:
@@ -81,6 +102,7 @@ class Owned:
         self._news = asyncio.Event()
         """Something came that scans may have waited for."""
         self._let_go = False
+        self._group = Group()
         self._failed: BaseException | None = None
 
     def open(self) -> None:
@@ -105,7 +127,9 @@ class Owned:
                     if self._let_go:
                         return False
                     before, left = len(left), await self._absorb(source, left)
-                    self._measure(source, before - len(left))
+                    group = self._group
+                await self._settled(group, source)
+                self._measure(source, before - len(left))
                 if len(left):
                     async with self._held(source):
                         await self._news.wait()
@@ -126,11 +150,17 @@ class Owned:
         """Bring time to a quiet input and the news of flow to the other partitions."""
         async with self._usable():
             now = self._clock.now(tick, at=monotonic(), wall=time())
-            outcome = Outcome()
             if now is not None and now > self.task.clock(source):
-                outcome = self.task.advance(source, now)
-            await self._commit(outcome, moved=False)
-            self._measure(source, 0)
+                self._do(partial(Task.advance, source=source, now=now), source)
+            group = self._group
+        await self._settled(group, source)
+        self._measure(source, 0)
+
+    async def settle(self) -> None:
+        """Commit what was absorbed, unless the partition has failed."""
+        async with self.lock:
+            if self._failed is None:
+                await self._commit()
 
     def close(self) -> None:
         """Let go of the partition."""
@@ -163,16 +193,20 @@ class Owned:
             self._gossip.hear(clock)
 
     async def _absorb(self, source: Input, records: RecordColumns) -> RecordColumns:
-        """Absorb what may be, commit it, and return what is left."""
-        before = self.task.offsets[source]
+        """Absorb what may be and return what is left."""
         try:
             with metrics.CHUNK_SECONDS.labels(source).time():
-                outcome = self.task.absorb(source, records)
+                self._do(partial(Task.absorb, source=source, records=records), source)
         except Exception as error:  # noqa: BLE001  # whatever a record does to a core is isolated
             await self._isolate(source, records, error)
-        else:
-            await self._commit(outcome, moved=self.task.offsets[source] != before)
         return self.task.left(source, records)
+
+    def _do(self, act: Callable[[Task], Outcome], source: Input) -> None:
+        """Do something to the task, as a part of the group."""
+        before = self.task.offsets[source]
+        self._group.outcome.add(act(self.task))
+        self._group.acts.append(act)
+        self._group.moved |= self.task.offsets[source] != before
 
     async def _isolate(self, source: Input, records: RecordColumns, error: Exception) -> None:
         """Find the records that break a core by halving, and set them aside as dead letters.
@@ -183,15 +217,16 @@ class Owned:
         whole. Each attempt starts from the committed state.
         """
         _log.error("a core failed", partition=self.partition, input=str(source), exc_info=error)
+        await self._reload()
+        await self._again()
         failures = 0
         halves = [records]
         while halves:
             half = halves.pop()
-            await self._reload()
-            before = self.task.offsets[source]
             try:
-                outcome = self.task.absorb(source, half)
+                self._do(partial(Task.absorb, source=source, records=half), source)
             except Exception as failure:
+                await self._reload()
                 if len(half) > 1:
                     middle = len(half) // 2
                     halves += [half[middle:], half[:middle]]
@@ -203,28 +238,49 @@ class Owned:
                         f"chunk of {source} break the core, the last at offset "
                         f"{half[0].offset}: {failure!r}"
                     ) from failure
-                await self._reload()
-                outcome = self._set_aside(source, half[0], failure)
-            await self._commit(outcome, moved=self.task.offsets[source] != before)
+                self._set_aside(source, half[0], failure)
+            await self._commit()
             if len(self.task.left(source, half)):
                 return  # the rest has to wait for lessons, and is looked at again then
 
-    def _set_aside(self, source: Input, record: RawRecord, failure: Exception) -> Outcome:
+    async def _again(self) -> None:
+        """Do to the committed state what others had done when a chunk broke the task."""
+        for act in self._group.acts:
+            act(self.task)
+        await self._commit()
+
+    def _set_aside(self, source: Input, record: RawRecord, failure: Exception) -> None:
         self.task.offsets[source] = record.offset
         _log.error("a record breaks the core", input=str(source), offset=record.offset)
-        return Outcome(dead=[(source, DeadLetter(record, CORE_FAILED, repr(failure)))])
+        dead = [(source, DeadLetter(record, CORE_FAILED, repr(failure)))]
+        self._group.outcome.add(Outcome(dead=dead))
 
     async def _reload(self) -> None:
         self.task = Task(self.partition, self._partitions, self._config, history=self._history)
         await asyncio.to_thread(self.log.reload, self.task)
 
-    async def _commit(self, outcome: Outcome, *, moved: bool) -> None:
-        notice = self._gossip.due(self.task.latest, monotonic())
-        if not (moved or outcome or notice):
+    async def _settled(self, group: Group, source: Input) -> None:
+        """Wait until a group is committed: by another that has joined it, else here."""
+        if source is Input.COUNTS:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(group.done.wait(), FOLLOW_SECONDS)
+        if group.done.is_set():
             return
-        with metrics.TRANSACTION_SECONDS.time():
-            await asyncio.to_thread(self.log.commit, self.task, outcome, self._topics, notice)
-        count(outcome)
+        async with self._usable():
+            if not group.done.is_set():
+                await self._commit()
+
+    async def _commit(self) -> None:
+        """Commit the group; the next one begins."""
+        group, self._group = self._group, Group()
+        notice = self._gossip.due(self.task.latest, monotonic())
+        if group.moved or group.outcome or notice:
+            with metrics.TRANSACTION_SECONDS.time():
+                await asyncio.to_thread(
+                    self.log.commit, self.task, group.outcome, self._topics, notice
+                )
+            count(group.outcome)
+        group.done.set()
 
     def _measure(self, source: Input, records: int) -> None:
         label = str(self.partition)

@@ -198,8 +198,8 @@ class Worker:
         """Work on nothing any more, but forget nothing: most partitions come back at once."""
         self._assignments += 1
         for partition, owned in self._owned.items():
-            async with owned.lock:  # a chunk in work ends first
-                self._kept[partition] = owned
+            await owned.settle()  # a chunk in work ends first
+            self._kept[partition] = owned
         self._owned.clear()
 
     def _sort_out_kept(self, partitions: set[int]) -> None:
