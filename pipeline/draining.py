@@ -23,7 +23,7 @@ from pipeline.ownership import CLOCKED, Owned
 from pipeline.positions import where_to_start
 from pipeline.record_columns import RawRecord, RecordColumns
 from pipeline.settings import OnGap, Settings
-from pipeline.task import ABSORBED, Input, Outcome
+from pipeline.task import ABSORBED, Input
 
 Told = Callable[[int, int], None]
 """Told how much is done, of how much."""
@@ -105,13 +105,8 @@ class Draining:
 
     async def _advance(self, source: Input, now: float, of: Sequence[Owned] | None = None) -> None:
         """Let clocks come to a time as far as they may, and write down what fell due."""
-        topics = {each: self._kafka.topic(each) for each in Input}
         for owned in self._owned if of is None else of:
-            async with owned.lock:
-                before = owned.task.clock(source)
-                outcome = owned.task.advance(source, now) if before < now else Outcome()
-                if outcome or owned.task.clock(source) != before:
-                    await asyncio.to_thread(owned.log.commit, owned.task, outcome, topics)
+            await owned.advance(source, now)
 
     def dump(self) -> list[list[bytes]]:
         """Return each partition's state, core by core."""

@@ -156,6 +156,15 @@ class Owned:
         await self._settled(group, source)
         self._measure(source, 0)
 
+    async def advance(self, source: Input, now: float) -> None:
+        """Let the clock of an input come to a time as far as it may, and commit that."""
+        async with self._usable():
+            before = self.task.clock(source)
+            if before < now:
+                self._do(partial(Task.advance, source=source, now=now), source)
+            self._group.moved |= self.task.clock(source) != before
+            await self._commit()
+
     async def settle(self) -> None:
         """Commit what was absorbed, unless the partition has failed."""
         async with self.lock:
