@@ -126,6 +126,14 @@ class Sketches:
         weights: Floats = self._folded.weights[row].astype(np.float64)
         return weights
 
+    def aged(self, rows: Rows, day: float) -> Floats:
+        """Return histograms aged to `day`, shape (*rows.shape, BINS); empty where a row is -1."""
+        known = rows >= 0
+        at = np.where(known, rows, 0)
+        kept = np.where(known, np.exp2((self._folded.day[at] - day) / self.half_life_days), 0.0)
+        weights: Floats = self._folded.weights[at].astype(np.float64) * kept[..., None]
+        return weights
+
     def forget_codes(self) -> None:
         """Forget codes: after loading, or when there are too many of them."""
         self._codes: dict[str, int] = {}
