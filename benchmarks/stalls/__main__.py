@@ -3,6 +3,7 @@
 python -m benchmarks.stalls --worlds simple hard scheduled pooled --seeds 1 2 --parcels 60000
 python -m benchmarks.stalls --worlds slowing --no-anchors --json slow.json
 python -m benchmarks.stalls --worlds hard --variant 'later=probability=0.0005'
+python -m benchmarks.stalls --log FILE.csv --json
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from benchmarks.stalls import show
+from benchmarks.stalls.event_log import BadFileError
 from benchmarks.stalls.worlds import WorldResult, run_world
 from simulator.kinds import WorldKind
 
@@ -28,7 +30,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(words)
     console = Console(highlight=False, width=WIDTH, stderr=options.json == Path("-"))
-    return _worlds(options, console)
+    try:
+        return _real(options, console) if options.log else _worlds(options, console)
+    except BadFileError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +60,15 @@ def _parser() -> argparse.ArgumentParser:
         "--variant", action="append", default=[], metavar="NAME=KEY=VALUE", type=_variant,
         help="and our detector with a field of `parcels` changed (value in JSON); repeatable",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures; - prints")
+    real = parser.add_argument_group("real data")
+    real.add_argument(
+        "--log", type=Path, metavar="FILE",
+        help="dwells of an event log: CaseID, ActivityID, CompleteTimestamp; CSV or CSV.gz",
+    )  # fmt: skip
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", nargs="?", const=Path("-"),
+        help="write all figures; without a file, or with -, prints them",
+    )  # fmt: skip
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw SVGs")
     return parser
 
@@ -89,7 +103,17 @@ def _worlds(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _write(results: list[WorldResult], path: Path) -> None:
+def _real(options: argparse.Namespace, console: Console) -> int:
+    from benchmarks.stalls import log_report  # noqa: PLC0415  # boosting is slow to import
+
+    measured = log_report.of_log(options.log)
+    console.print(log_report.table_of_log(measured))
+    if options.json is not None:
+        _write(measured, options.json)
+    return 0
+
+
+def _write(results: Any, path: Path) -> None:
     found = msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n"
     if path == Path("-"):
         sys.stdout.write(found.decode())

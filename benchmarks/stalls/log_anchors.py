@@ -7,13 +7,17 @@ of events and the last, on what had ended by then, and predict a dwell when it b
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import lightgbm
+import lightgbm  # type: ignore[import-untyped, import-not-found, unused-ignore]
 import numpy as np
-from lifelines import KaplanMeierFitter
-from lifelines.utils import qth_survival_time
+from lifelines import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    KaplanMeierFitter,
+)
+from lifelines.utils import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    qth_survival_time,
+)
 
 from benchmarks.stalls.event_log import Floats, Index, Log
-from benchmarks.stalls.judging import LEVELS, judged
+from benchmarks.stalls.exceedance import LEVELS, judged
 
 _LEAST: Final = 10
 """Dwells a stage needs to be asked alone; the others are asked together."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.stalls.event_log import Floats, Index, Log
-from benchmarks.stalls.judging import LEVELS, judged
+from benchmarks.stalls.exceedance import LEVELS, judged
 from detectors.calibration import CURVE, ConformalQuantiles
 from detectors.contexts import ContextQuantiles
 
