@@ -1,8 +1,8 @@
 """From a directory of YAML to a checked configuration, or to a list of everything wrong with it.
 
-A directory holds `detectors.yaml` and `policies.yaml`; a file that is not there is taken from
-those that ship with the package. Any other YAML file is refused, because a misspelt name would
-mean that the shipped file is used silently.
+A directory holds `detectors.yaml`, `policies.yaml` and the folder `templates`; a file that is not
+there is taken from those that ship with the package. Any other YAML file is refused, because a
+misspelt name would mean that the shipped file is used silently.
 """
 
 import hashlib
@@ -14,9 +14,10 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from configs.policy_schema import Policies
-from configs.problems import ConfigError, Problem, nearest, problems_of
+from configs.problems import ConfigError, Problem, dotted, nearest, problems_of
 from configs.schema import ComplaintsConfig, Detectors, FlowConfig, ParcelsConfig
-from configs.source import read_source
+from configs.source import Source, read_source
+from configs.texts import FOLDER, Texts, load_texts
 
 __all__ = ["SHIPPED", "Config", "ConfigError", "load_config"]
 
@@ -40,6 +41,10 @@ class Config:
     policies_version: str
     files: tuple[Path, ...]
     """The files it was read from."""
+    texts: Texts
+    """What customers read."""
+    source: Source
+    """Where the policies were written, for those who find fault with them."""
 
     @property
     def parcels(self) -> ParcelsConfig:
@@ -65,9 +70,12 @@ def load_config(directory: Path | None = None) -> Config:
     problems = [] if directory is None else _strangers(directory)
     detectors_path = _path(directory, DETECTORS)
     policies_path = _path(directory, POLICIES)
-    detectors = _read(detectors_path, Detectors, problems)
-    policies = _read(policies_path, Policies, problems)
-    if problems or detectors is None or policies is None:
+    detectors, _ = _read(detectors_path, Detectors, problems)
+    policies, source = _read(policies_path, Policies, problems)
+    texts = _texts(directory, problems)
+    if policies is not None and texts is not None:
+        problems += _unwritten(policies, source, texts)
+    if problems or detectors is None or policies is None or texts is None:
         raise ConfigError(problems)
     return Config(
         detectors,
@@ -75,7 +83,32 @@ def load_config(directory: Path | None = None) -> Config:
         version=_version(detectors),
         policies_version=_version(policies),
         files=(detectors_path, policies_path),
+        texts=texts,
+        source=source,
     )
+
+
+def _texts(directory: Path | None, problems: list[Problem]) -> Texts | None:
+    try:
+        own = None if directory is None else directory / FOLDER
+        return load_texts(SHIPPED / FOLDER, own)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _unwritten(policies: Policies, source: Source, texts: Texts) -> list[Problem]:
+    """Find rules whose text nobody has written."""
+    problems = []
+    for index, rule in enumerate(policies.policies):
+        name = rule.remedy.template if rule.remedy else None
+        if name is not None and name not in texts.names:
+            location = ("policies", index, "remedy", "template")
+            said = f"there is no text {name!r}; known: {', '.join(sorted(texts.names))}"
+            suggestion = nearest(name, texts.names)
+            file, line = source.place(location)
+            problems.append(Problem(file, line, dotted(location), said, suggestion))
+    return problems
 
 
 def _path(directory: Path | None, name: str) -> Path:
@@ -98,17 +131,17 @@ def _strangers(directory: Path) -> list[Problem]:
     ]
 
 
-def _read(path: Path, model: type[_Model], problems: list[Problem]) -> _Model | None:
+def _read(path: Path, model: type[_Model], problems: list[Problem]) -> tuple[_Model | None, Source]:
     try:
         source = read_source(path)
     except ConfigError as error:
         problems += error.problems
-        return None
+        return None, Source(path, {})
     try:
-        return model.model_validate(source.data)
+        return model.model_validate(source.data), source
     except ValidationError as error:
         problems += problems_of(error, model, source.place)
-        return None
+        return None, source
 
 
 def _version(model: BaseModel) -> str:

@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.ledger import Account, Book, NotificationEntry, RemedyEntry, State, Told
-from pipeline.messages import coupon_message, notice_message, notification_message
+from pipeline.messages import coupon_message, notice_message
 from pipeline.outlet import Outlet
 from pipeline.patience import Patience
-from pipeline.remedies import Reason, RemedyRequest
+from pipeline.promises import Promises
+from pipeline.remedies import Reason
 from sinks.base import Delivered, Outcome, Refused, Unknown, UnknownReason
 
 _WITHOUT_EFFECT: Final = frozenset(
@@ -32,6 +33,8 @@ class Asker:
         The fold of the lane's ledger; only read here.
     coupons, notices
         Where money and messages go.
+    promises
+        Keeps what messages promise, and writes them.
     patience
         How often, and when again.
     now, monotonic
@@ -46,12 +49,14 @@ class Asker:
         *,
         coupons: Outlet,
         notices: Outlet,
+        promises: Promises,
         patience: Patience,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         still_mine: Callable[[], Awaitable[None]],
     ) -> None:
         self._book, self._coupons, self._notices = book, coupons, notices
+        self._promises = promises
         self._patience, self._now, self._monotonic = patience, now, monotonic
         self._still_mine = still_mine
         self._due = {
@@ -139,7 +144,7 @@ class Asker:
                 remedy_id=request.remedy_id,
                 state=State.ISSUED,
                 at=self._now(),
-                notice=_notice(request, None),
+                notice=self._promises.notice(request, None, self._now()),
             )
         assert account.body is not None, "a reserved coupon has its body"
         message = coupon_message(request.remedy_id, account.body)
@@ -161,7 +166,9 @@ class Asker:
             reference=reference,
             detail=detail,
             doubt=isinstance(outcome, Unknown) and outcome.reason not in _WITHOUT_EFFECT,
-            notice=_notice(account.request, reference) if issued else None,
+            notice=(
+                self._promises.notice(account.request, reference, self._now()) if issued else None
+            ),
         )
 
     def _meaning(
@@ -193,10 +200,13 @@ class Asker:
 
     async def _tell(self, account: Account) -> NotificationEntry:
         request = account.request
-        # Ledgers of versions before notices were frozen have none.
-        body = account.notice or _notice(request, account.reference)
         await self._still_mine()
-        outcome = await self._notices.deliver(notice_message(request.remedy_id, body))
+        body = await self._promises.kept(account)
+        outcome: Outcome
+        if isinstance(body, Unknown):
+            outcome = body  # nothing is said before it is true
+        else:
+            outcome = await self._notices.deliver(notice_message(request.remedy_id, body))
         key, attempts = request.remedy_id, account.told_attempts + 1
         self._wait(key, attempts, outcome)
         if isinstance(outcome, Delivered):
@@ -209,7 +219,3 @@ class Asker:
         return NotificationEntry(
             remedy_id=key, told=told, at=self._now(), attempts=attempts, detail=detail
         )
-
-
-def _notice(request: RemedyRequest, reference: str | None) -> str:
-    return notification_message(request, reference).body.decode()

@@ -23,20 +23,25 @@ from redis.retry import Retry
 from configs.load import load_config
 from configs.policy_schema import Policies
 from configs.problems import ConfigError, Problem
+from configs.texts import Texts
 from pipeline import money_metrics, topics
 from pipeline.health import HealthServer
 from pipeline.lanes import REAL_TIMES, Lane, Outside, Times
 from pipeline.ledger_log import deliver_group
 from pipeline.outlet import Outlet
+from pipeline.promises import Promises
 from pipeline.records import RawRecord
 from pipeline.settings import Alertmanager, Settings, Sharing, Webhook, variable
 from pipeline.settings import Outbound as OutboundRules
 from pipeline.stops import BrokerUnavailable, WrongTopics
+from pipeline.wording import Wording
 from sinks.alertmanager import AlertmanagerSink
 from sinks.base import Sink
 from sinks.console import ConsoleSink
 from sinks.destination import Forbidden
 from sinks.http import Outbound
+from sinks.mail import MailSink
+from sinks.smtp import Account
 from sinks.webhook import WebhookSink
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -48,15 +53,22 @@ _CLOSE_SECONDS: Final = 10.0
 
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; raises what stopped it otherwise."""
-    asyncio.run(run(settings, load_config(settings.config).policies))
+    config = load_config(settings.config)
+    asyncio.run(run(settings, config.policies, texts=config.texts))
 
 
-async def run(settings: Settings, policies: Policies, times: Times = REAL_TIMES) -> None:
-    """Deliver until a signal comes."""
+async def run(
+    settings: Settings,
+    policies: Policies,
+    times: Times = REAL_TIMES,
+    *,
+    texts: Texts | None = None,
+) -> None:
+    """Deliver until a signal comes; without `texts` customers read those that ship."""
     problems = await asyncio.to_thread(topics.check, settings.kafka)
     if problems:
         raise WrongTopics("\n".join(str(problem) for problem in problems))
-    delivery = Delivery(settings, policies, times)
+    delivery = Delivery(settings, policies, times, texts or load_config().texts)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, delivery.stop)
@@ -80,10 +92,13 @@ class Delivery:
         How.
     times
         Where time comes from.
+    texts
+        What customers read.
     """
 
-    def __init__(self, settings: Settings, policies: Policies, times: Times) -> None:
+    def __init__(self, settings: Settings, policies: Policies, times: Times, texts: Texts) -> None:
         self._settings, self._policies, self._times = settings, policies, times
+        self._wording = Wording(texts)
         self._kafka = settings.kafka
         self._topics = [self._kafka.topic("decisions"), self._kafka.topic("remedies")]
         self._lanes: dict[int, _Running] = {}
@@ -109,7 +124,7 @@ class Delivery:
         async with contextlib.AsyncExitStack() as stack:
             self._consumer = Consumer(self._consumer_settings())
             stack.callback(self._consumer.close)
-            self._outside = _connect(self._settings, self._consumer, self._times)
+            self._outside = _connect(self._settings, self._consumer, self._times, self._wording)
             stack.push_async_callback(_disconnect, self._outside)
             await health.start()
             stack.push_async_callback(health.stop)
@@ -235,7 +250,7 @@ class Delivery:
             return ["no partitions assigned yet"]
         waiting = [lane.partition for lane in self._all() if not lane.ready]
         money_metrics.WAITING.set(len(waiting))
-        outlets = (self._outside.coupons, self._outside.notifications)
+        outlets = self._outside.outlets
         return [f"partition {partition} waits for Redis" for partition in waiting] + [
             f"{outlet.name}: the receiver answered 410 (Gone); mend its url and start again"
             for outlet in outlets
@@ -268,7 +283,7 @@ class Delivery:
         }
 
 
-def _connect(settings: Settings, consumer: Consumer, times: Times) -> Outside:
+def _connect(settings: Settings, consumer: Consumer, times: Times, wording: Wording) -> Outside:
     """Make clients; none of them connects before it is used. Raises `ConfigError`."""
     redis: Redis = Redis.from_url(
         settings.redis.url.get_secret_value(),
@@ -276,7 +291,7 @@ def _connect(settings: Settings, consumer: Consumer, times: Times) -> Outside:
         socket_connect_timeout=settings.redis.timeout_seconds,
         retry=Retry(NoBackoff(), 0),  # a lost answer must be known here, not tried again silently
     )
-    webhooks = {name: getattr(settings, name) for name in ("coupons", "notifications")}
+    webhooks = {name: getattr(settings, name) for name in ("coupons", "notifications", "actions")}
     sinks = {
         name: _sink(name, section, settings.outbound, times) for name, section in webhooks.items()
     }
@@ -284,7 +299,8 @@ def _connect(settings: Settings, consumer: Consumer, times: Times) -> Outside:
         consumer=consumer,
         redis=redis,
         coupons=Outlet("coupons", sinks["coupons"], repeats=settings.coupons.idempotent),
-        notifications=Outlet("notifications", sinks["notifications"]),
+        notifications=Outlet("notifications", _mail(settings) or sinks["notifications"]),
+        promises=Promises(Outlet("actions", sinks["actions"]), wording),
         alerts=_sink("alertmanager", settings.alertmanager, settings.outbound, times),
         times=times,
     )
@@ -309,8 +325,32 @@ def _sink(name: str, section: Webhook | Alertmanager, rules: OutboundRules, time
         raise ConfigError([problem]) from error
 
 
+def _mail(settings: Settings) -> Sink | None:
+    """Return the sink for e-mail; None where customers are told by the webhook."""
+    email = settings.email
+    if email.url is None or email.sender is None or email.recipient_domain is None:
+        return None
+    account = None
+    if email.user is not None and email.password is not None:
+        account = Account(email.user, email.password.get_secret_value())
+    try:
+        return MailSink(
+            email.url,
+            sender=email.sender,
+            domain=email.recipient_domain,
+            account=account,
+            language=email.language,
+            region_languages=email.region_languages,
+            timeout_seconds=email.timeout_seconds,
+            allow=settings.outbound.allowed,
+        )
+    except Forbidden as error:
+        problem = Problem(variable(("email", "url")), None, "email.url", str(error))
+        raise ConfigError([problem]) from error
+
+
 async def _disconnect(outside: Outside) -> None:
-    for sink in (outside.coupons, outside.notifications, outside.alerts):
+    for sink in (*outside.outlets, outside.alerts):
         await sink.close()
     await outside.redis.aclose()
 

@@ -111,6 +111,8 @@ def _environment(
         variable(("coupons", "secret")): secret,
         variable(("notifications", "url")): f"{provider}/notifications",
         variable(("notifications", "secret")): secret,
+        variable(("actions", "url")): f"{provider}/actions",
+        variable(("actions", "secret")): secret,
         variable(("outbound", "allow")): "127.0.0.1",
         variable(("metrics", "host")): "127.0.0.1",
         variable(("metrics", "port")): str(ports["worker"]),

@@ -38,6 +38,7 @@ from pipeline.messages import coupon_body
 from pipeline.money_metrics import REBUILT, RULINGS, count_outcome
 from pipeline.outlet import Outlet
 from pipeline.patience import STANDARD, Patience
+from pipeline.promises import Promises
 from pipeline.remedies import EpisodeEnded, OperationsAlert, Reason, RemedyRequest, Ruling, Wish
 from pipeline.rulings import Ruled, rule
 
@@ -77,6 +78,8 @@ class Issuer:
         What requests take.
     coupons, notifications
         Where money and messages go.
+    promises
+        Keeps what messages promise, and writes them.
     now
         Wall clock, for entries.
     clock
@@ -95,6 +98,7 @@ class Issuer:
         limits: Limits,
         coupons: Outlet,
         notifications: Outlet,
+        promises: Promises,
         now: Callable[[], datetime],
         clock: Callable[[], datetime] | None,
         monotonic: Callable[[], float],
@@ -110,6 +114,7 @@ class Issuer:
             book,
             coupons=coupons,
             notices=notifications,
+            promises=promises,
             patience=patience,
             now=now,
             monotonic=monotonic,

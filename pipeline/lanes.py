@@ -32,6 +32,7 @@ from pipeline.money_metrics import ROUND_SECONDS, count_verdict
 from pipeline.outlet import Outlet
 from pipeline.patience import Patience
 from pipeline.policy import judge
+from pipeline.promises import Promises
 from pipeline.records import DeadLetter, RawRecord
 from pipeline.remedies import (
     EpisodeEnded,
@@ -77,8 +78,14 @@ class Outside:
     redis: Redis
     coupons: Outlet
     notifications: Outlet
+    promises: Promises
     alerts: Sink
     times: Times = REAL_TIMES
+
+    @property
+    def outlets(self) -> tuple[Outlet, ...]:
+        """Where messages leave, each with its switch."""
+        return self.coupons, self.notifications, self.promises.outlet
 
 
 class Lane:
@@ -269,6 +276,7 @@ class Lane:
             limits=limits,
             coupons=self._outside.coupons,
             notifications=self._outside.notifications,
+            promises=self._outside.promises,
             now=self._outside.times.now,
             clock=None if self._settings.clock is Clock.BROKER else lambda: self._latest,
             monotonic=self._outside.times.monotonic,

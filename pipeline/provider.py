@@ -100,7 +100,7 @@ class Provider:
         """Listen and return the port."""
         self.shelf.load()
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
-        for name in ("coupons", "notifications"):
+        for name in ("coupons", "notifications", "actions"):
             app.router.add_post(f"/{name}", self._receive)
             app.router.add_get(f"/{name}", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

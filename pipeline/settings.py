@@ -13,7 +13,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -215,6 +215,51 @@ class Coupons(Webhook):
     `false`: each coupon is asked for once, and one whose answer is lost waits for a person."""
 
 
+class Actions(Webhook):
+    """Where upgrades and follow-ups are asked for (Standard Webhooks)."""
+
+
+def _smtp_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ValueError("must be an smtp:// (STARTTLS) or smtps:// URL")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user name or password")
+    return url
+
+
+class Email(_Section):
+    """Messages to customers as e-mail, instead of the notification webhook."""
+
+    url: Annotated[str, AfterValidator(_smtp_url)] | None = None
+    """`smtp://host:587`, which must offer STARTTLS, or `smtps://host:465`."""
+    user: str | None = None
+    """Who logs in; without it nobody does."""
+    password: SecretStr | None = None
+    """Required with a user."""
+    sender: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,190}$"
+    )
+    """Address customers see. Required with a URL."""
+    recipient_domain: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]{1,190}$")
+    """Mail goes to `PSEUDONYM@` this: a relay of yours that knows customers by their pseudonyms, so
+    that Forewarn need not know an address. Required with a URL."""
+    language: Literal["en", "zh"] = "zh"
+    """What customers read."""
+    region_languages: dict[str, Literal["en", "zh"]] = Field(default_factory=dict)
+    """What those of some regions read instead."""
+    timeout_seconds: Seconds = 10
+    """How long one message may take before its outcome counts as unknown."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.url is not None and not (self.sender and self.recipient_domain):
+            raise ValueError("a url needs sender and recipient_domain")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        return self
+
+
 class Outbound(_Section):
     """What requests that leave may do."""
 
@@ -319,12 +364,20 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     coupons: Coupons = Coupons()
     notifications: Webhook = Webhook()
+    email: Email = Email()
+    actions: Actions = Actions()
     alertmanager: Alertmanager = Alertmanager()
     outbound: Outbound = Outbound()
     deliver: Deliver = Deliver()
     metrics: Metrics = Metrics()
     log: Log = Log()
     ingest: Ingest = Ingest()
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Self:
+        if self.email.url is not None and self.notifications.url is not None:
+            raise ValueError("customers are told by notifications.url or by email.url, not by both")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -27,6 +27,7 @@ class MessageKind(StrEnum):
 
     COUPON = "coupon"
     NOTIFICATION = "notification"
+    ACTION = "action"
     ALERT = "alert"
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-_PORTS: Final = {"http": 80, "https": 443}
+HTTP: Final = ("http", "https")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
@@ -27,7 +27,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class Why(StrEnum):
     """Why a destination is refused."""
 
-    SCHEME = "not http or https"
+    SCHEME = "not an address that requests can go to"
     CREDENTIALS = "a user name or password in the address"
     PLAIN = "plain http to a host that is not allowed by name (outbound.allow)"
     INSIDE = "an address inside, and the host is not allowed by name (outbound.allow)"
@@ -51,6 +51,8 @@ class Destination(AbstractResolver):
         `https://host/path`.
     allow
         Hosts, as written in addresses, that may be inside or without TLS.
+    schemes
+        What the address may begin with.
 
     Raises `Forbidden`.
 
@@ -63,19 +65,22 @@ class Destination(AbstractResolver):
 by name (outbound.allow)
     """
 
-    def __init__(self, url: str, allow: Collection[str] = ()) -> None:
+    def __init__(
+        self, url: str, allow: Collection[str] = (), *, schemes: Collection[str] = HTTP
+    ) -> None:
         parts = urlsplit(url)
         self.url, self._host = url, (parts.hostname or "").lower()
-        self._allowed = self._host in {name.lower() for name in allow}
+        self.allowed = self._host in {name.lower() for name in allow}
+        """It may be inside, and without TLS."""
         self._pinned: list[ResolveResult] = []
         self._resolving = asyncio.Lock()
-        if parts.scheme not in _PORTS:
+        if parts.scheme not in schemes:
             raise Forbidden(self._host, Why.SCHEME)
         if parts.username or parts.password:
             raise Forbidden(self._host, Why.CREDENTIALS)
         if not self._host:
             raise Forbidden(url, Why.NO_HOST)
-        if parts.scheme == "http" and not self._allowed:
+        if parts.scheme == "http" and not self.allowed:
             raise Forbidden(self._host, Why.PLAIN)
         literal = _literal(self._host)
         if literal is not None:
@@ -113,7 +118,7 @@ by name (outbound.allow)
         ]
 
     def _look_at(self, address: Address) -> None:
-        if not self._allowed and leads_inside(address):
+        if not self.allowed and leads_inside(address):
             literal = str(address) != self._host
             raise Forbidden(self._host, Why.INSIDE, str(address) if literal else None)
 

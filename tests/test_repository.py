@@ -114,7 +114,7 @@ def test_wheel_holds_everything_that_is_read_at_run_time(wheel: Path) -> None:
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".yaml", ".json", ".lua", ".txt", ".py"}
+        if path.suffix in {".yaml", ".json", ".lua", ".txt", ".j2", ".py"}
     }
     assert {"configs/detectors.yaml", "pipeline/schemas/decision.json"} <= wanted
     assert not wanted - packed

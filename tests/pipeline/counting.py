@@ -139,7 +139,7 @@ class _Builder(msgspec.Struct, frozen=True):
     max_customers: int = 1_000_000
     max_segments: int = 100
 
-    def build(self, source: str = "", sources: Any = (), config_version: str = "") -> CountingCore:  # noqa: ARG002
+    def build(self, source: str = "", sources: Any = (), config_version: str = "") -> CountingCore:
         return CountingCore(source, 0 if source else len(sources))
 
 

@@ -206,6 +206,8 @@ def delivering(
             "FOREWARN_COUPONS__TIMEOUT_SECONDS": "0.5",
             "FOREWARN_NOTIFICATIONS__URL": f"{url}/notifications",
             "FOREWARN_NOTIFICATIONS__SECRET": SECRET,
+            "FOREWARN_ACTIONS__URL": f"{url}/actions",
+            "FOREWARN_ACTIONS__SECRET": SECRET,
             "FOREWARN_DELIVER__SHARING": "all",
             "FOREWARN_DELIVER__RETRY_SECONDS": str([0.05 * 2**n for n in range(12)]),
             "FOREWARN_OUTBOUND__ALLOW": "127.0.0.1",

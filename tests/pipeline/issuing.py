@@ -7,6 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from configs.load import load_config
 from configs.policy_schema import Policies
 from pipeline.budget import RedisReservations
 from pipeline.claims import Limits
@@ -15,11 +16,15 @@ from pipeline.ledger import Book, Entry, decode_entry, encode_entry
 from pipeline.outlet import Outlet
 from pipeline.patience import Patience
 from pipeline.policy import judge
+from pipeline.promises import Promises
 from pipeline.remedies import RemedyRequest
 from pipeline.stops import Fenced
+from pipeline.wording import Wording
 from sinks.base import Sink
 from sinks.memory import MemorySink
 from tests.pipeline.delivering import NOON, stall
+
+WORDING = Wording(load_config().texts)
 
 
 @dataclass
@@ -109,6 +114,7 @@ class World:
     lanes: int = 2
     coupons: Sink = field(default_factory=MemorySink)
     notices: Sink = field(default_factory=MemorySink)
+    actions: Sink = field(default_factory=MemorySink)
     now: datetime = NOON
     monotonic: float = 0.0
     repeats: bool = True
@@ -141,6 +147,7 @@ class World:
             limits=limits,
             coupons=Outlet("coupons", fuse.around(self.coupons), repeats=self.repeats),
             notifications=Outlet("notifications", fuse.around(self.notices)),
+            promises=Promises(Outlet("actions", fuse.around(self.actions)), WORDING),
             now=lambda: self.now,
             clock=lambda: self.now,
             monotonic=lambda: self.monotonic,

@@ -37,7 +37,7 @@ EFFECT = frozenset({Behaviour.ACCEPTS, Behaviour.FLOODS, Behaviour.TALKS_NONSENS
 NEVER = frozenset({Behaviour.REJECTS})
 
 
-async def check(make: Make) -> set[Behaviour]:
+async def check(make: Make, message: Message = MESSAGE) -> set[Behaviour]:
     """Check all rules; returns the behaviours that could be tried."""
     tried = set()
     for behaviour in Behaviour:
@@ -47,16 +47,18 @@ async def check(make: Make) -> set[Behaviour]:
         tried.add(behaviour)
         sink, received = made
         try:
-            await _check_one(sink, received, behaviour)
+            await _check_one(sink, received, behaviour, message)
         finally:
             await sink.close()
             await sink.close()
     return tried
 
 
-async def _check_one(sink: Sink, received: Received, behaviour: Behaviour) -> None:
-    first = await sink.deliver(MESSAGE)
-    second = await sink.deliver(MESSAGE)
+async def _check_one(
+    sink: Sink, received: Received, behaviour: Behaviour, message: Message
+) -> None:
+    first = await sink.deliver(message)
+    second = await sink.deliver(message)
     for outcome in (first, second):
         if behaviour in EFFECT:
             assert isinstance(outcome, Delivered), (behaviour, outcome)
