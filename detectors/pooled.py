@@ -86,9 +86,14 @@ class Lesson:
     without all the other rows: see `Repetition`.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool | None = None) -> None:
         self.answers: list[float] = []
-        self._pool = pool
+        self._shared = pool
+
+    @property
+    def _pool(self) -> Pool:
+        assert self._shared is not None  # who asks for factors has a pool of them
+        return self._shared
 
     def factor(self, name: str, slot: int) -> float:
         """Return a pooled factor."""

@@ -40,6 +40,7 @@ ENTRIES: Final = (
     Entry("ingest", "pipeline.ingest.command:ingest_command", "Pour in what carriers send."),
     Entry("import-orders", "pipeline.importer:import_command", "Turn a shop's orders into events."),
     Entry("replay", "pipeline.replay_command:replay_command", "Run the same detectors over files."),
+    Entry("surges", "pipeline.surges_command:surges_app", "Score counts of any kind for surges."),
     Entry("explain", "pipeline.explain_command:explain_command", "Tell why a parcel was flagged."),
     Entry("check", "pipeline.check:check_command", "Check a configuration."),
     Entry(

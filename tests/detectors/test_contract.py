@@ -8,7 +8,9 @@ import pytest
 from river import base
 
 from detectors.counts import SeasonalCounts
+from detectors.expectation import CountExpectation
 from detectors.outbreak import OutbreakScan
+from detectors.outbreak_odds import OutbreakOdds
 from tests.detectors.contract import river_checks
 
 HOURS = 24 * 40
@@ -30,6 +32,8 @@ STREAMS: list[tuple[base.Estimator, list[tuple[dict[str, Any], Any]] | None]] = 
     (SeasonalCounts(bucket_seconds=86_400, min_days=14), None),
     (SeasonalCounts(), [({"series": x["series"]}, x["count"]) for x, _ in outbreaks()]),
     (OutbreakScan(), outbreaks()),
+    (CountExpectation(), None),
+    (OutbreakOdds(3600), outbreaks()),
     (OutbreakScan(windows=(1, 12), min_days=2), outbreaks()),
 ]
 

@@ -1,0 +1,1 @@
+"""Surges: simulated counts with planted outbreaks, and how well detectors find them."""
