@@ -22,6 +22,7 @@ DOCUMENTS = (
     "docs/real-data.md",
     "docs/performance.md",
     "docs/scaling.md",
+    "docs/surges.md",
 )
 ARRIVAL_MS = 1_773_000_000_000
 """2026-03-08: after every example."""

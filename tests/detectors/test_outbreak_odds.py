@@ -1,5 +1,8 @@
 """Odds of an outbreak: rise in one, fall after it, and are the same for one series as for many."""
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 
 from detectors.loglinear import DAY
@@ -24,7 +27,7 @@ def test_many_series_score_as_one_after_the_other() -> None:
     counts[2, 40:45] += 30
     single = OutbreakOdds()
     for t, said in enumerate(run(counts)):
-        xs = [
+        xs: list[dict[Hashable, Any]] = [
             {"series": f"s{n:03d}", "bucket": t * DAY, "count": count}
             for n, count in enumerate(counts[:, t].tolist())
         ]
@@ -39,7 +42,7 @@ def test_rows_do_not_depend_on_those_beside_them() -> None:
     names = [f"s{n}" for n in range(9)]
     states = []
     for cuts in ([(0, 9)], [(0, 1), (1, 2), (2, 9)]):
-        scan = OutbreakOdds()
+        scan, rows = OutbreakOdds(), np.empty(0, np.int64)
         for t in range(40):
             rows = scan.begin(names, t * DAY, counts[:, t])
             for start, stop in cuts:
