@@ -165,6 +165,18 @@ class ContextQuantiles(base.Regressor):
         """Return each member's quantiles in seconds, shape (n, levels, members)."""
         return np.expm1(self._logs(codes))
 
+    def survival_many(self, codes: Codes, seconds: Floats) -> Floats:
+        """Return each member's share of times longer than `seconds`, (n, k) to (n, k, members)."""
+        mixed = np.stack(list(self._mixed(self._path[codes])), axis=2)
+        total = np.cumsum(mixed, axis=1)
+        logs = np.log1p(seconds)
+        bins = np.searchsorted(_LOG_EDGES, logs, side="right")
+        part = np.clip((logs - _LOWER[bins]) / (_UPPER[bins] - _LOWER[bins]), 0.0, 1.0)
+        every = np.arange(len(codes))[:, None]
+        longer = total[:, -1:] - total[every, bins] + (1 - part)[..., None] * mixed[every, bins]
+        shares: Floats = longer / np.maximum(total[:, -1:], 1e-9)
+        return np.clip(shares, 0.0, 1.0)
+
     def learn_many(self, codes: Codes, seconds: Floats) -> None:
         """Count times that ended, and what each member would have lost by its quantiles."""
         if len(codes) == 0:
@@ -202,25 +214,22 @@ class ContextQuantiles(base.Regressor):
     def _logs(self, codes: Codes) -> Floats:
         """Return log(1 + quantile) of each member, shape (n, levels, members)."""
         distinct, place = np.unique(codes, return_inverse=True)
-        mixed = [
-            mixture
-            for sketches in self.sketches
-            for mixture in self._mixtures(sketches, self._path[distinct])
-        ]
-        return self._read(np.stack(mixed, axis=1))[place]
+        mixed = np.stack(list(self._mixed(self._path[distinct])), axis=1)
+        return self._read(mixed)[place]
 
-    def _mixtures(self, sketches: Sketches, paths: Codes) -> Iterator[Floats]:
-        """Yield the distribution of each member with these histograms, shape (n, BINS)."""
-        rows = sketches.rows(paths.reshape(-1))[:, 0].reshape(paths.shape)
-        histograms = sketches.aged(rows, self._day)
-        seen = histograms.sum(axis=2, keepdims=True)
-        everybody = histograms[:, 0] / np.maximum(seen[:, 0], 1e-9)
-        for chain in self._places:
-            for prior in self.priors:
-                mixed = everybody
-                for each in chain:
-                    mixed = (histograms[:, each] + prior * mixed) / (seen[:, each] + prior)
-                yield mixed
+    def _mixed(self, paths: Codes) -> Iterator[Floats]:
+        """Yield the distribution of each member, shape (n, BINS)."""
+        for sketches in self.sketches:
+            rows = sketches.rows(paths.reshape(-1))[:, 0].reshape(paths.shape)
+            histograms = sketches.aged(rows, self._day)
+            seen = histograms.sum(axis=2, keepdims=True)
+            everybody = histograms[:, 0] / np.maximum(seen[:, 0], 1e-9)
+            for chain in self._places:
+                for prior in self.priors:
+                    mixed = everybody
+                    for each in chain:
+                        mixed = (histograms[:, each] + prior * mixed) / (seen[:, each] + prior)
+                    yield mixed
 
     def _read(self, mixed: Floats) -> Floats:
         """Return log(1 + quantile) of distributions, (n, members, BINS) to (n, levels, members)."""
