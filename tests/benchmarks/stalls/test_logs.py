@@ -10,14 +10,14 @@ import pytest
 
 from benchmarks.stalls.event_log import BadFileError, read_log, seconds_of
 from benchmarks.stalls.exceedance import judged, pinball
-from benchmarks.stalls.logs import Forecast
+from benchmarks.stalls.logs import forecast_of
 
 HEADER = "CaseID,ActivityID,CompleteTimestamp\n"
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def written(
-    folder: Path, cases: int = 700, slower_from: float = 100.0, factor: float = 4.0
+    folder: Path, cases: int = 400, slower_from: float = 100.0, factor: float = 4.0
 ) -> Path:
     """Write a log of three stages in which all is slower from a day on; a third of cases stop."""
     rng = np.random.default_rng(7)
@@ -92,8 +92,8 @@ def test_a_missing_file_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_shares_are_kept_when_all_slows_down(tmp_path: Path) -> None:
     """Beyond .9 and .99 are 10 % and 1 % of dwells, though all takes four times as long."""
-    log = read_log(written(tmp_path, cases=1000))
-    forecast = Forecast(log)
+    log = read_log(written(tmp_path, cases=800))
+    forecast = forecast_of(log)
     forecast.run()
     chosen = log.judged
     assert not np.isnan(forecast.in_force[chosen]).any()
@@ -104,16 +104,16 @@ def test_shares_are_kept_when_all_slows_down(tmp_path: Path) -> None:
 def test_a_quantile_is_made_before_the_dwell_ends(tmp_path: Path) -> None:
     """What comes later changes no quantile of a dwell that had ended or passed it."""
     log = read_log(written(tmp_path))
-    whole = Forecast(log)
+    whole = forecast_of(log)
     whole.run()
-    cut = 900
+    cut = 600
     now = log.began[cut]
     known = log._replace(ended=np.where(log.ended < now, log.ended, np.inf))
     columns = ("began", "ended", "case", "stage", "before", "earlier")
-    part = Forecast(known._replace(**{name: getattr(known, name)[:cut] for name in columns}))
+    part = forecast_of(known._replace(**{name: getattr(known, name)[:cut] for name in columns}))
     part.run()
     ended = np.flatnonzero((log.ended < log.began[cut - 60]) & (np.arange(len(log.began)) < cut))
-    assert len(ended) > 300
+    assert len(ended) > 150
     assert (whole.in_force[ended] == part.in_force[ended]).all()
 
 
