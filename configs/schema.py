@@ -139,11 +139,14 @@ class FlowConfig(Section):
     min_silence_seconds: Annotated[StrictInt, Field(ge=60)] = 3600
     """No shorter silence is one."""
     parcels_per_courier_day: Annotated[float, Field(gt=0)] = 80.0
-    """What a courier clears a day: turns a backlog into couriers to add."""
-    backlog_chance: Share = 1e-5
-    """Chance that a usual growth of a backlog is called a capacity problem."""
-    backlog_hours: Count = 3
-    """For so many hours in a row it has to be that unusual."""
+    """What a courier clears a day: turns parcels too many into couriers to add. Couriers are not in
+    the events, so this cannot be learned; what all of a region clear a day is."""
+    overflow_hours: Annotated[float, Field(ge=6, le=240)] = 36.0
+    """A region overflows when more lies in it than its couriers clear, as a rule, in so many
+    hours."""
+    overflow_probability: Share = 0.7
+    """An overflow within two days is announced from this probability on. Smaller: earlier, and
+    more that do not come true."""
     forget_days: Count = 120
     """A series that has counted nothing for so long is forgotten."""
     max_series: Count = 100_000

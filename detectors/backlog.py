@@ -1,88 +1,112 @@
-"""Backlog: parcels that entered a region and have not left it, and the couriers that would help.
+"""Backlog: parcels that entered a region and have not left it, and whether it will overflow.
 
 The backlog is a running difference, never below zero: parcels that were there before the first
-scan we saw leave without having entered.
+scan we saw leave without having entered. Hours are counted; at the end of a block of three of them
+a region's inflow is forecast (`detectors.inflow`, with its band from `detectors.bands`), what its
+couriers can do is learned (`detectors.clearing`), and both are carried on for two days
+(`detectors.overflow`). What is said of it is in `detectors.overload`.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from detectors.bands import HORIZONS, Band, Bands
+from detectors.causes import Causes
+from detectors.clearing import Ability, Clearing
 from detectors.closings import Closing, Journal
-from detectors.counts import DAY, SEPARATOR, Forecast, SeasonalCounts, Span
-from detectors.decisions import (
-    CapacityAlert,
-    CapacityReason,
-    Evidence,
-    SurgeOpened,
-    decision_id,
-    instant,
-)
-from detectors.outbreak import DULL, trust_of
+from detectors.counts import DAY, SEPARATOR, Span
+from detectors.inflow import AGES, BLOCK, STEPS, Arrivals, Cells, Inflow
+from detectors.overflow import CAPACITY_SD, Course, course
 from detectors.pooled import Lesson, Repetition
-from detectors.surges import chance
-from detectors.table import NO_ROWS, Floats, Table
-from detectors.tails import mid_tail, upper_tail, z_of
+from detectors.table import NO_ROWS, Floats, Mask, Table
 
-MODEL: Final = "backlog/1"
 HOUR: Final = 3600
+_NONE: Final[Mapping[str, int]] = {}
 
 
-class Load(NamedTuple):
-    """What lies in a region."""
+class Moves(NamedTuple):
+    """What moved in an hour."""
 
-    backlog: float
-    expected: float | None
-    """None before there is enough history."""
+    entered: Mapping[str, int]
+    """By region."""
+    left: Mapping[str, int]
+    came: Mapping[str, int] = _NONE
+    """By region and stage: came into a stage of the way to it."""
+    went: Mapping[str, int] = _NONE
+    """By region, stage and age (blocks): left a stage."""
+
+    def regions(self) -> Iterable[str]:
+        """Return the regions in which something moved, some of them twice."""
+        yield from self.entered
+        yield from self.left
+        for series in (*self.came, *self.went):
+            yield region_of(series)
+
+
+class Outlook(NamedTuple):
+    """What is known at the end of a block; of shape (rows,) where nothing else is said."""
+
+    ready: Mask
+    """Whether there is enough history for an opinion."""
+    limit: Floats
+    """With more parcels than this a region overflows."""
+    ability: Ability
+    band: Band
+    course: Course
+    couriers: Floats
+    """To add for two days from now, so that the backlog is the usual one then; may be negative."""
+    couriers_sd: Floats
+    causes: Floats
+    """Log likelihood ratios, shape (rows, causes)."""
+
+
+def region_of(series: str) -> str:
+    """Return the region of a series."""
+    return series.partition(SEPARATOR)[0]
 
 
 class BacklogWatch:
-    """Parcels in every region, hour by hour.
+    """Parcels in every region and on their way to it.
 
     Parameters
     ----------
     parcels_per_courier_day
-        What one courier clears a day.
-    max_chance
-        The backlog is growing beyond what is usual when it has at most this chance ...
-    hours
-        ... for so many hours on end.
-    cool_down_hours
-        A region gets no second alert for its backlog so soon after one.
+        What one courier clears a day: couriers are not in the events.
+    overflow_hours
+        A region overflows when more lies in it than its couriers clear, as a rule, in so many
+        hours.
     min_days
         No opinion on a region before.
+    forget_days
+        A region in which nothing moved for so long is forgotten.
+    utc_offset_seconds
+        Local time of the day and of the week.
     """
 
     def __init__(
         self,
         *,
-        config_version: str,
         parcels_per_courier_day: float,
-        max_chance: float,
-        hours: int,
-        cool_down_hours: int,
+        overflow_hours: float,
         min_days: float,
         forget_days: int,
         utc_offset_seconds: int,
     ) -> None:
-        self.config_version = config_version
         self.parcels_per_courier_day = parcels_per_courier_day
-        self.max_chance = max_chance
-        self.hours = hours
-        self.cool_down_seconds = cool_down_hours * HOUR
+        self.overflow_hours = overflow_hours
         self.forget_seconds = forget_days * DAY
-        self.model = SeasonalCounts(
-            bucket_seconds=HOUR,
-            level_half_life_days=4.0,
-            min_days=min_days,
-            utc_offset_seconds=utc_offset_seconds,
+        self.inflow = Inflow(
+            min_days=min_days, half_life_days=28.0, utc_offset_seconds=utc_offset_seconds
         )
-        numbers = {"backlog": "f8", "expected": "f8", "above": "i8", "alerted": "i8", "moved": "i8"}
-        self.regions = self.model.series
-        """Rows of the expectation, with what lies in the region beside it."""
-        self.regions.widen(numbers)
+        self.regions = self.inflow.rows
+        """Rows of the expectation, with all else that is known of the region beside it."""
+        real = dict.fromkeys(("backlog", "lay", "came_in", "went_out", "usual"), "f8")
+        self.regions.widen({**real, "moved": "i8"})
+        self.clearing = Clearing(self.regions, utc_offset_seconds=utc_offset_seconds)
+        self.bands = Bands(self.regions)
+        self.causes = Causes(self.regions)
         self.journal = Journal(self.regions)
         self._still_since = 0
         """In no region has nothing moved for longer; it may be later than that for all."""
@@ -90,184 +114,141 @@ class BacklogWatch:
     @property
     def tables(self) -> tuple[Table, ...]:
         """All state."""
-        return self.regions, self.model.pool.table
+        inflow = self.inflow
+        return self.regions, inflow.seasonal.pool.table, inflow.pool, self.bands.pool
 
     def __len__(self) -> int:
         """Return the number of regions."""
         return len(self.regions)
 
-    def __contains__(self, region: object) -> bool:
-        """Tell whether a region is known."""
-        return region in self.regions
+    def __contains__(self, series: object) -> bool:
+        """Tell whether the region of a series is known."""
+        return isinstance(series, str) and region_of(series) in self.regions
 
-    def close(
-        self, now: int, bucket: int, entered: Mapping[str, int], left: Mapping[str, int]
-    ) -> list[CapacityAlert]:
-        """Judge, then learn, the backlog at the end of the hour `bucket`."""
-        if entered or left or not len(self.regions):
-            self.model.begin(list({**entered, **left}), bucket)
-        rows, regions = self.regions.sort(), self.regions
+    def close(self, now: int, bucket: int, moves: Moves) -> Outlook | None:
+        """Take up the hour `bucket`; return the outlook of all regions when a block has ended."""
+        regions = self.regions
+        if any(moves) or not len(regions):
+            self._begin(sorted(set(moves.regions())), bucket)
+        rows = regions.sort()
         if not len(regions):
-            return []
-        lesson = Lesson(self.model.pool)
-        known = self.model.forecast(rows, bucket, lesson)
-        self._move(rows, now, entered, left)
-        tail, trust = self._judge(rows, bucket, known)
-        alerts = [
-            self._growing(now, regions.key(place), place, float(tail[place]))
-            for place in np.flatnonzero(regions["above"][rows] >= self.hours).tolist()
-            if now >= regions["alerted"][place] + self.cool_down_seconds
-        ]
-        self.model.fold(rows, bucket, regions["backlog"][rows], trust, known, lesson)
+            return None
+        lesson = Lesson(self.inflow.seasonal.pool)
+        self._move(rows, now, moves)
+        outlook = self._block(rows, now, lesson) if now % BLOCK == 0 else None
         self.journal.note(rows, now, bucket, lesson, NO_ROWS, np.empty(0))
-        self._forget(rows, now)
-        return alerts
+        return outlook
 
-    def repeat(
-        self,
-        now: int,
-        closing: Closing | None,
-        entered: Mapping[str, int],
-        left: Mapping[str, int],
-    ) -> None:
-        """Fold again an hour that closed elsewhere."""
+    def repeat(self, now: int, closing: Closing | None, moves: Moves) -> Outlook | None:
+        """Take up again an hour that closed elsewhere, in the rows that are behind it."""
         rows = self.journal.behind(now)
         if closing is None or not rows.size:
-            return
-        lesson = Repetition(closing.answers)
-        known = self.model.forecast(rows, closing.bucket, lesson)
-        self._move(rows, now, entered, left)
-        _, trust = self._judge(rows, closing.bucket, known)
-        backlog = self.regions["backlog"][rows]
-        self.model.fold(rows, closing.bucket, backlog, trust, known, lesson)
+            return None
+        self._move(rows, now, moves)
+        ends = now % BLOCK == 0
+        outlook = self._block(rows, now, Repetition(closing.answers)) if ends else None
         self.regions["closed"][rows] = now
+        return outlook
 
-    def _move(
-        self, rows: Span, now: int, entered: Mapping[str, int], left: Mapping[str, int]
-    ) -> None:
+    def _begin(self, regions: list[str], bucket: int) -> None:
+        self.inflow.begin()
+        self.bands.begin()
+        self.inflow.seasonal.begin(regions, bucket // BLOCK * BLOCK)
+
+    def _move(self, rows: Span, now: int, moves: Moves) -> None:
         """Let parcels come and go."""
-        if not entered and not left:
-            return
-        regions = self.regions
-        moved = (regions.spread(entered) - regions.spread(left))[rows]
-        regions["backlog"][rows] = np.maximum(regions["backlog"][rows] + moved, 0.0)
-        some = regions.spread(dict.fromkeys((*entered, *left), 1))[rows] > 0
-        regions["moved"][rows] = np.where(some, now, regions["moved"][rows])
+        of = self.regions
+        if moves.entered or moves.left:
+            entered, left = (of.spread(counts)[rows] for counts in (moves.entered, moves.left))
+            of["backlog"][rows] = np.maximum(of["backlog"][rows] + entered - left, 0.0)
+            of["came_in"][rows] += entered
+            of["went_out"][rows] += left
+        if any(moves):
+            some = of.spread(dict.fromkeys(moves.regions(), 1))[rows] > 0
+            of["moved"][rows] = np.where(some, now, of["moved"][rows])
+        if moves.came or moves.went:
+            taking = np.zeros(of.capacity, np.bool_)
+            taking[rows] = True
+            self.inflow.count(
+                self._cells(moves.came, taking, 2), self._cells(moves.went, taking, 2 * AGES)
+            )
 
-    def _judge(self, rows: Span, bucket: int, known: Forecast) -> tuple[Floats, Floats | None]:
-        """Count the hours above the usual; return the chance of each backlog, and its trust."""
-        regions, backlog = self.regions, self.regions["backlog"][rows]
-        ready, dispersion = self.model.ready(rows, bucket), known.dispersion
-        regions["expected"][rows] = np.where(ready, known.mean, np.nan)
-        tail = upper_tail(backlog, known.mean, dispersion)
-        over = ready & (tail <= self.max_chance)
-        if over.any():
-            over &= backlog - known.mean >= self.parcels_per_courier_day
-        regions["above"][rows] = np.where(over, regions["above"][rows] + 1, 0)
-        if tail.min() > DULL:
-            return tail, None
-        odd = np.flatnonzero(ready & (tail <= DULL))
-        z = z_of(mid_tail(backlog[odd], known.mean[odd], dispersion[odd], tail[odd]))
-        trust = np.ones(len(tail))
-        trust[odd] = trust_of(z)
-        return tail, trust
+    def _cells(self, counts: Mapping[str, int], taking: Mask, width: int) -> Cells:
+        """Return counts by series as cells of the rows that are taking; a bad series is none."""
+        parts = [series.split(SEPARATOR) for series in counts]
+        found = self.regions.find([part[0] for part in parts])
+        places = np.array([_place(part[1:]) for part in parts], np.int64)
+        good = (found >= 0) & (places >= 0) & (places < width)
+        good[good] = taking[found[good]]
+        values = np.fromiter(counts.values(), np.float64, len(counts))
+        return Cells(found[good], places[good], values[good])
 
-    def load(self, region: str) -> Load:
-        """Return what lies in a region; nothing where no parcel has been seen."""
-        (row,) = self.regions.find([region]).tolist()
-        if row < 0:
-            return Load(0.0, None)
-        expected = float(self.regions["expected"][row])
-        return Load(float(self.regions["backlog"][row]), None if math.isnan(expected) else expected)
+    def _block(self, rows: Span, now: int, lesson: Lesson) -> Outlook:
+        """Learn from the block that ends now, then look ahead."""
+        of, bucket, block = self.regions, now - BLOCK, now // BLOCK - 1
+        entered, left = of["came_in"][rows].copy(), of["went_out"][rows].copy()
+        lay = of["lay"][rows] + entered
+        of["came_in"][rows] = of["went_out"][rows] = 0
+        of["lay"][rows] = of["backlog"][rows]
+        self.causes.close(rows)
+        arrivals = self.inflow.close(rows, bucket, entered, lesson)
+        self.bands.close(rows, block, entered, lesson)
+        band = self.bands.band(rows, block, arrivals.mean, lesson)
+        ability = self.clearing.close(rows, bucket, lay, left, lesson)
+        return self._outlook(rows, bucket, arrivals, band, ability, lesson)
 
-    def couriers(self, load: Load) -> int:
-        """Return how many couriers clear what is beyond the usual within a day."""
-        if load.expected is None:
-            return 0
-        return math.ceil(max(load.backlog - load.expected, 0.0) / self.parcels_per_courier_day)
-
-    def alert_for(self, surge: SurgeOpened) -> CapacityAlert:
-        """Return the alert that goes with a surge of logistics complaints."""
-        (row,) = self.regions.find([surge.region]).tolist()
-        now = int(surge.decided_at.timestamp())
-        if row >= 0:
-            self.regions["alerted"][row] = now
-            self.regions.touch(row)
-        evidence = surge.evidence
-        return self._alert(
-            now,
-            surge.region,
-            CapacityReason.COMPLAINT_SURGE,
-            surge.decision_id,
-            evidence.text,
-            "complaints",
-            evidence.observed,
-            evidence.expected or 0.0,
-            evidence.probability,
-            evidence.observations,
-        )
-
-    def _growing(self, now: int, region: str, row: int, tail: float) -> CapacityAlert:
-        self.regions["alerted"][row] = now
-        self.regions.touch(row)
-        backlog, expected = self.load(region)
-        usual = expected or 0.0
-        text = (
-            f"{backlog:.0f} parcels lie in {region}, {usual:.0f} expected, chance {chance(tail)}."
-        )
-        seen = self.model.seen(row)
-        return self._alert(
-            now, region, CapacityReason.BACKLOG_GROWING, str(now), text, "parcels",
-            backlog, usual, tail, seen,
+    def _outlook(  # all that a block has told
+        self, rows: Span, bucket: int, arrivals: Arrivals, band: Band, ability: Ability,
+        lesson: Lesson,
+    ) -> Outlook:  # fmt: skip
+        of, mean = self.regions, arrivals.mean
+        share, work = self.clearing.ahead(ability, bucket + BLOCK)
+        limit = ability.regular * self.overflow_hours / 24
+        limit = np.maximum(limit, self.parcels_per_courier_day)
+        ahead = course(
+            of["backlog"][rows], mean, _by_step(mean, band), share,
+            work * ability.now[:, None], limit,
         )  # fmt: skip
-
-    def _alert(  # the fields in which two alerts differ
-        self, now: int, region: str, reason: CapacityReason, started: str, text: str, unit: str,
-        observed: float, expected: float, tail: float | None, observations: int,
-    ) -> CapacityAlert:  # fmt: skip
-        subject, load = f"region/{region}", self.load(region)
-        identity = decision_id("capacity.alert", subject, reason, SEPARATOR.join((region, started)))
-        couriers = self.couriers(load)
-        return CapacityAlert(
-            decision_id=identity,
-            episode_id=identity,
-            subject=subject,
-            decided_at=instant(now),
-            region=region,
-            reason=reason,
-            expected=round(expected, 3),
-            observed=observed,
-            backlog_parcels=round(load.backlog),
-            couriers_to_add=couriers,
-            evidence=Evidence(
-                text=f"{text} {self._advice(load, couriers)}",
-                unit=unit,
-                observed=observed,
-                expected=round(expected, 3),
-                probability=tail,
-                segment=f"{region}, hour of day x day of week",
-                observations=observations,
-                model=MODEL,
-                config=self.config_version,
-            ),
+        usual = of["usual"][rows] = self.clearing.usual_after(rows, ability, bucket)
+        days = np.add.reduce(work, axis=1)
+        a_courier = self.parcels_per_courier_day * np.maximum(days, 0.1)
+        too_many = of["backlog"][rows] + band.mean[:, -1] - usual - ability.now * days
+        unsure = np.sqrt(band.variance[:, -1] + (CAPACITY_SD * ability.now * days) ** 2)
+        ready = self.inflow.seasonal.ready(rows, bucket)
+        causes = self.causes.ratios(rows, ability, lesson)
+        return Outlook(
+            ready, limit, ability, band, ahead, too_many / a_courier, unsure / a_courier, causes
         )
 
-    def _advice(self, load: Load, couriers: int) -> str:
-        if load.expected is None:
-            return f"Backlog {load.backlog:.0f} parcels, too little history to compare it with."
-        if not couriers:
-            return f"Backlog {load.backlog:.0f} parcels, not above the usual."
-        more = load.backlog - load.expected
-        return (
-            f"Backlog {load.backlog:.0f} parcels, {more:.0f} above the usual: {couriers} more "
-            f"couriers at {self.parcels_per_courier_day:g} parcels a day clear that in a day."
-        )
-
-    def _forget(self, rows: slice, now: int) -> None:
+    def forget(self, now: int) -> None:
+        """Forget regions in which nothing has moved for long."""
         if now - self._still_since <= self.forget_seconds:
             return
-        old = np.flatnonzero(now - self.regions["moved"][rows] > self.forget_seconds)
+        rows = self.regions.rows()
+        old = rows[now - self.regions["moved"][rows] > self.forget_seconds]
         if old.size:
             self.regions.remove(old)
         moved = self.regions["moved"][self.regions.rows()]
         self._still_since = int(moved.min()) if moved.size else now
+
+
+def _place(numbers: list[str]) -> int:
+    """Return the column of a stage, or of a stage and an age; -1 where it is none."""
+    if not all(number.isdecimal() for number in numbers):
+        return -1
+    if len(numbers) == 1:
+        return int(numbers[0])
+    stage, age = map(int, numbers)
+    return stage * AGES + age if age < AGES else -1
+
+
+def _by_step(mean: Floats, band: Band) -> Floats:
+    """Spread the variance of the sums of the next hours over blocks, shape (rows, STEPS)."""
+    scale = band.variance / np.maximum(band.mean, 1.0)
+    step, sums = np.arange(1, STEPS + 1), np.cumsum(mean, axis=1)
+    place = np.clip(np.searchsorted(HORIZONS, step) - 1, 0, len(HORIZONS) - 2)
+    first, last = np.array(HORIZONS)[place], np.array(HORIZONS)[place + 1]
+    along = np.clip((step - first) / (last - first), 0.0, 1.0)
+    variance = sums * (scale[:, place] * (1 - along) + scale[:, place + 1] * along)
+    spread: Floats = np.maximum(np.diff(variance, axis=1, prepend=0.0), 0.0)
+    return spread

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from detectors.counts import Span
-from detectors.inflow import BLOCKS_A_DAY, STEPS
+from detectors.inflow import BLOCKS_A_DAY, STEPS, teach
 from detectors.pooled import POOL, Lesson
 from detectors.table import Floats, Table
 
@@ -58,7 +58,7 @@ class Bands:
 
     def close(self, rows: Span, block: int, arrived: Floats, lesson: Lesson) -> None:
         """Judge the forecasts that end with a block, given its number since the epoch."""
-        of, slot = self.rows, block % BLOCKS_A_DAY
+        of = self.rows
         of["came"][rows, block % STEPS] = arrived
         of["blocks"][rows] += 1
         for number, horizon in enumerate(HORIZONS):
@@ -69,7 +69,8 @@ class Bands:
     def _judge(self, rows: Span, number: int, block: int, came: Floats, lesson: Lesson) -> None:
         """Learn from the outcome of the forecasts of one horizon."""
         of, horizon = self.rows, HORIZONS[number]
-        waits, place = _PLACES[number] + block % horizon, number * BLOCKS_A_DAY + block % BLOCKS_A_DAY
+        waits = _PLACES[number] + block % horizon
+        place = number * BLOCKS_A_DAY + block % BLOCKS_A_DAY
         old = of["blocks"][rows] > horizon
         told = np.maximum(of["told"][rows, waits], 1.0)
         z = (came - told) / np.maximum(of["told_sd"][rows, waits], 1e-3)
@@ -85,9 +86,8 @@ class Bands:
         usual = pooled * self._own(rows)[:, number]
         square = weight * np.minimum((came - told) ** 2 / told, _CAP * usual)
         for column, values in (("off", square), ("judged", weight)):
-            wide, keep = np.zeros((1, 3 * BLOCKS_A_DAY)), np.ones(3 * BLOCKS_A_DAY)
-            wide[0, place], keep[place] = np.add.reduce(values), _KEEP_SLOT
-            lesson.add_to(self.pool, column, keep, wide)
+            total = np.add.reduce(values, keepdims=True)
+            teach(lesson, self.pool, column, slice(place, place + 1), _KEEP_SLOT, total)
         for column, values in (("off", square / pooled), ("judged", weight)):
             was = of[column][rows, number]
             of[column][rows, number] = np.where(old, was * _KEEP + values, was)
@@ -106,9 +106,8 @@ class Bands:
             pooled, below, above = self._known(number, place, lesson)
             sd = np.sqrt(np.maximum(means[:, number], 1.0) * pooled * own[:, number])
             of["told"][rows, waits], of["told_sd"][rows, waits] = means[:, number], sd
-            wide, keep = np.zeros((1, 2 * _PLACES[-1])), np.ones(2 * _PLACES[-1])
-            wide[0, 2 * waits : 2 * waits + 2], keep[2 * waits : 2 * waits + 2] = (below, above), 0.0
-            lesson.add_to(self.pool, "told", keep, wide)
+            places = slice(2 * waits, 2 * waits + 2)
+            teach(lesson, self.pool, "told", places, 0.0, np.array([below, above]))
             low[:, number] = np.maximum(means[:, number] + below * sd, 0.0)
             high[:, number] = means[:, number] + above * sd
         return Band(low, means, high, ((high - low) / (2 * _FIRST)) ** 2)

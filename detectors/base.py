@@ -53,6 +53,10 @@ class Metric(StrEnum):
     """Parcels that arrived in a region, in the hour of the clock."""
     LEFT = "left"
     """Parcels that left a region or ended there, in the hour of the clock."""
+    CAME = "came"
+    """Parcels that came into a stage of their way to a region, in the hour of the clock."""
+    WENT = "went"
+    """Those that left a stage, by their age in it."""
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
@@ -60,7 +64,8 @@ class Cell(msgspec.Struct, frozen=True, array_like=True):
 
     metric: Metric
     series: str
-    """Region (entered, left), `region\\x1fcategory` (complaints) or carrier (scans)."""
+    """Region (entered, left), `region\\x1fcategory` (complaints), carrier (scans), region and stage
+    (came), or region, stage and age (went): see `detectors.inflow`."""
     bucket: int
     """Start of the bucket, seconds since the epoch."""
     count: int

@@ -14,7 +14,7 @@ import numpy as np
 from detectors.counts import DAY, WEEKDAY_OF_EPOCH, Span
 from detectors.inflow import BLOCK, BLOCKS_A_DAY, STEPS
 from detectors.pooled import Lesson
-from detectors.table import Floats, Table
+from detectors.table import Floats, Mask, Table
 
 _KEEP_USUAL: Final = 0.5 ** (1 / 28)
 """Shares and shapes: at each visit of a block of the day, so by day."""
@@ -132,7 +132,7 @@ class Clearing:
         return self.ability(rows, lesson)
 
     def _learn_capacity(
-        self, rows: Span, left: Floats, part: Floats, binds: Floats, known: Ability
+        self, rows: Span, left: Floats, part: Floats, binds: Mask, known: Ability
     ) -> None:
         of, work = self.rows, np.where(binds, part, 0.0)
         came = np.where(binds, left, 0.0)

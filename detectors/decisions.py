@@ -78,6 +78,23 @@ class CapacityReason(StrEnum):
 
     COMPLAINT_SURGE = "complaint_surge"
     BACKLOG_GROWING = "backlog_growing"
+    """More lies there than is cleared in time."""
+    OVERFLOW_AHEAD = "overflow_ahead"
+    """It will, if nothing is done."""
+    BACK_TO_USUAL = "back_to_usual"
+
+
+class CapacityCause(StrEnum):
+    """What may have overloaded a region."""
+
+    ORDERS_EVERYWHERE = "orders_everywhere"
+    """More parcels than usual are on their way, to all regions: a promotion."""
+    ORDERS_HERE = "orders_here"
+    """More are on their way to this region than to the others."""
+    HELD_UPSTREAM = "held_upstream"
+    """Parcels on their way came to a halt and arrive together: a hub or a line haul."""
+    COURIERS_MISSING = "couriers_missing"
+    """Less is cleared than as a rule: couriers, vehicles, weather."""
 
 
 class FeedReason(StrEnum):
@@ -208,9 +225,23 @@ class SurgeClosed(_SurgeDecision, frozen=True, kw_only=True, tag="surge.closed")
     """A surge is over."""
 
 
-class CapacityAlert(_Decision, frozen=True, kw_only=True, tag="capacity.alert"):
-    """A region needs couriers."""
+class CauseCandidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A cause, and how much better it explains what was counted than chance does."""
 
+    cause: CapacityCause
+    log_likelihood_ratio: float
+
+
+class InflowForecast(msgspec.Struct, frozen=True, kw_only=True):
+    """Parcels that will arrive within some hours; the band holds four outcomes in five."""
+
+    hours: int
+    expected: float
+    low: float
+    high: float
+
+
+class _CapacityDecision(_Decision, frozen=True, kw_only=True):
     region: str
     reason: CapacityReason
     expected: float
@@ -219,6 +250,34 @@ class CapacityAlert(_Decision, frozen=True, kw_only=True, tag="capacity.alert"):
     backlog_parcels: int
     """Parcels that arrived in the region and have not left it."""
     couriers_to_add: int
+    """For two days from now; then what lies there is back to the usual."""
+    couriers_low: int | None = None
+    couriers_high: int | None = None
+    """Interval of 80 %, None before there is enough history."""
+    limit_parcels: int | None = None
+    """With more than this the region overflows."""
+    probability: float | None = None
+    """Chance of an overflow within two days, 0..1."""
+    overflow_at: Instant | None = None
+    """When, if nothing is done; None where it is not expected within two days."""
+    overflow_earliest: Instant | None = None
+    overflow_latest: Instant | None = None
+    """Interval of 80 %; None where it lies beyond two days."""
+    inflow: tuple[InflowForecast, ...] = ()
+    causes: tuple[CauseCandidate, ...] = ()
+    """The likeliest first."""
+
+
+class CapacityAlert(_CapacityDecision, frozen=True, kw_only=True, tag="capacity.alert"):
+    """A region needs couriers, or will."""
+
+
+class CapacityUpdated(_CapacityDecision, frozen=True, kw_only=True, tag="capacity.updated"):
+    """What an open capacity alert says has changed."""
+
+
+class CapacityClosed(_CapacityDecision, frozen=True, kw_only=True, tag="capacity.closed"):
+    """A region has couriers enough again."""
 
 
 class FeedSilent(_Decision, frozen=True, kw_only=True, tag="feed.silent"):
@@ -258,6 +317,8 @@ Decision = (
     | SurgeUpdated
     | SurgeClosed
     | CapacityAlert
+    | CapacityUpdated
+    | CapacityClosed
     | FeedSilent
     | FeedResumed
     | CustomerHighCare

@@ -3,7 +3,7 @@
 Sources are not in step, and in which order their records come differs from run to run. So counts
 wait under their bucket until *every* source has passed its end (the watermark is the minimum of
 the sources' `through`), and buckets close on a grid of a quarter of an hour, at each point in
-this order: corrections, backlog of the hour, complaints of the hour, scans of the quarter. Hence
+this order: corrections, parcels of the hour, complaints of the hour, scans of the quarter. Hence
 any interleaving of the sources leads to the same decisions and the same state.
 
 Where nothing at all has been counted for two weeks the grid is skipped up to the next count: an
@@ -13,20 +13,23 @@ outage of everything is not a silence of everybody.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from detectors.backlog import BacklogWatch
+from detectors.backlog import BacklogWatch, Moves
 from detectors.base import Batch, Cell, Counts, Metric, Output, Rejected, RejectReason
 from detectors.closings import Closing, read_closings
 from detectors.counts import DAY
-from detectors.decisions import Decision, SurgeOpened
+from detectors.decisions import Decision, SurgeClosed, SurgeOpened
 from detectors.events import Category
 from detectors.outbreak import OutbreakScan
+from detectors.overload import OverloadWatch
 from detectors.pending import Bucket, PendingCounts
 from detectors.silence import QUARTER, SilenceWatch
 from detectors.surges import HOUR, SurgeWatch
 from detectors.table import Table, pack, unpack
 
-VERSION: Final = 2
+VERSION: Final = 3
 ASLEEP_AFTER: Final = 14 * DAY
+_MOVES: Final = (Metric.ENTERED, Metric.LEFT, Metric.CAME, Metric.WENT)
+"""What is counted of a region's parcels, in the order of `Moves`."""
 OPEN_BUCKETS: Final = 200
 """Pending cells per series; more wait only when a source hangs far behind the others."""
 
@@ -56,8 +59,10 @@ class FlowCore:
         See `SurgeWatch`.
     silence_chance, min_silence_seconds
         See `SilenceWatch`.
-    parcels_per_courier_day, backlog_chance, backlog_hours
+    parcels_per_courier_day, overflow_hours
         See `BacklogWatch`.
+    overflow_probability
+        See `OverloadWatch`.
     forget_days
         A series that has counted nothing for so long is forgotten.
     max_series
@@ -82,8 +87,8 @@ class FlowCore:
         silence_chance: float = 1e-5,
         min_silence_seconds: int = HOUR,
         parcels_per_courier_day: float = 80.0,
-        backlog_chance: float = 1e-5,
-        backlog_hours: int = 3,
+        overflow_hours: float = 36.0,
+        overflow_probability: float = 0.7,
         forget_days: int = 120,
         max_series: int = 100_000,
     ) -> None:
@@ -121,21 +126,22 @@ class FlowCore:
             forget_days=forget_days,
             utc_offset_seconds=utc_offset_seconds,
         )
-        self._backlog = BacklogWatch(
+        self._overload = OverloadWatch(
+            BacklogWatch(
+                parcels_per_courier_day=parcels_per_courier_day,
+                overflow_hours=overflow_hours,
+                min_days=min_days,
+                forget_days=forget_days,
+                utc_offset_seconds=utc_offset_seconds,
+            ),
             config_version=config_version,
-            parcels_per_courier_day=parcels_per_courier_day,
-            max_chance=backlog_chance,
-            hours=backlog_hours,
+            overflow_probability=overflow_probability,
             cool_down_hours=cool_down_hours,
-            min_days=min_days,
-            forget_days=forget_days,
-            utc_offset_seconds=utc_offset_seconds,
         )
-        self._watches: dict[Metric, SurgeWatch | SilenceWatch | BacklogWatch] = {
+        self._watches: dict[Metric, SurgeWatch | SilenceWatch | OverloadWatch] = {
             Metric.COMPLAINTS: self._surges,
             Metric.SCANS: self._silence,
-            Metric.ENTERED: self._backlog,
-            Metric.LEFT: self._backlog,
+            **dict.fromkeys(_MOVES, self._overload),
         }
 
     @property
@@ -193,18 +199,18 @@ class FlowCore:
     def apply(self, blob: bytes) -> None:
         """Apply what `changes` returned."""
         scalars, blobs = unpack(VERSION, blob)
-        *parts, surges, silence, backlog, waiting, closed = blobs
+        *parts, surges, silence, overload, waiting, closed = blobs
         for table, part in zip(self._tables(), parts, strict=True):
             table.apply(part)
         self._pending.apply(waiting, closed)
         self._restore(scalars)
-        self._repeat([read_closings(journal) for journal in (surges, silence, backlog)])
+        self._repeat([read_closings(journal) for journal in (surges, silence, overload)])
 
     def _tables(self) -> tuple[Table, ...]:
         return self._sources, *(t for watch in self._followed() for t in watch.tables)
 
-    def _followed(self) -> tuple[SurgeWatch, SilenceWatch, BacklogWatch]:
-        return self._surges, self._silence, self._backlog
+    def _followed(self) -> tuple[SurgeWatch, SilenceWatch, OverloadWatch]:
+        return self._surges, self._silence, self._overload
 
     def _scalars(self) -> dict[str, Any]:
         return {"stepped": self._stepped, "active": self._active}
@@ -217,12 +223,11 @@ class FlowCore:
 
     def _repeat(self, journals: Sequence[Sequence[Closing]]) -> None:
         """Fold again what closed elsewhere; what a row already has in it changes nothing."""
-        surges, silence, backlog = ({each.now: each for each in journal} for journal in journals)
+        surges, silence, overload = ({each.now: each for each in journal} for journal in journals)
         due = {} if self._stepped is None else self._pending.due(self._stepped)
-        for now in sorted({*due, *surges, *silence, *backlog}):
+        for now in sorted({*due, *surges, *silence, *overload}):
             late, counts = _sorted_out(due.get(now, ()))
-            entered, left = counts[Metric.ENTERED], counts[Metric.LEFT]
-            self._backlog.repeat(now, backlog.get(now), entered, left)
+            self._overload.repeat(now, overload.get(now), _moves(counts))
             self._surges.repeat(now, late, surges.get(now), counts[Metric.COMPLAINTS])
             self._silence.repeat(now, silence.get(now), counts[Metric.SCANS])
 
@@ -299,8 +304,7 @@ class FlowCore:
             self._surges.correct(now, of, counts)
         decisions: list[Decision] = []
         if now % HOUR == 0:
-            entered, left = by_metric[Metric.ENTERED], by_metric[Metric.LEFT]
-            decisions += self._backlog.close(now, now - HOUR, entered, left)
+            decisions += self._overload.close(now, now - HOUR, _moves(by_metric))
         ended = now - self.allowed_lateness_seconds
         if ended % HOUR == 0:
             decisions += self._surge(now, ended - HOUR, by_metric[Metric.COMPLAINTS])
@@ -311,9 +315,20 @@ class FlowCore:
         decisions: list[Decision] = []
         for decision in self._surges.close(now, bucket, counts):
             decisions.append(decision)
-            if isinstance(decision, SurgeOpened) and decision.category is Category.LOGISTICS:
-                decisions.append(self._backlog.alert_for(decision))
+            if decision.category is Category.LOGISTICS:
+                decisions += self._with(decision)
         return decisions
+
+    def _with(self, surge: Decision) -> list[Decision]:
+        """Return what a surge of logistics complaints means for the region's capacity."""
+        if isinstance(surge, SurgeOpened):
+            return [self._overload.alert_for(surge)]
+        ended = self._overload.after(surge) if isinstance(surge, SurgeClosed) else None
+        return [] if ended is None else [ended]
+
+
+def _moves(by_metric: Mapping[Metric, Mapping[str, int]]) -> Moves:
+    return Moves(*(by_metric[metric] for metric in _MOVES))
 
 
 def _sorted_out(

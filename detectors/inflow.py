@@ -14,7 +14,7 @@ import numpy as np
 
 from detectors.counts import DAY, WEEKDAY_OF_EPOCH, SeasonalCounts, Span
 from detectors.pooled import POOL, Lesson
-from detectors.table import Floats, Table
+from detectors.table import Floats, Rows, Table
 
 BLOCK: Final = 3 * 3600
 """Seconds of a block."""
@@ -32,12 +32,22 @@ _FIRST_SHARE: Final = 0.05
 _SLOT_PRIOR: Final = 100.0
 _LEAST_UNSEEN: Final = 0.005
 """Below this share of a block's arrivals nothing is added for parcels not yet labelled."""
+_BELIEVED: Final = 1.5
+"""More than so many times the expectation teaches the season less."""
 _DEMAND: Final = (0.5, 4.0)
 _PERSISTS: Final = 0.7
 """What is labelled next lies above the usual by what was labelled last, to this power."""
 _FOLLOWS: Final = 1 - 0.5 ** (1 / (14 * BLOCKS_A_DAY))
 _MOST: Final = 0.98
 """No larger share of an age goes on within a block."""
+
+
+class Cells(NamedTuple):
+    """Counts by row and column of the table, shape (n,) each."""
+
+    rows: Rows
+    columns: Rows
+    counts: Floats
 
 
 class Arrivals(NamedTuple):
@@ -86,9 +96,9 @@ class Inflow:
         self.rows = self.seasonal.series
         wide = ("f4", 2 * AGES)
         self.rows.widen({"way": wide, "went": wide, "risk": wide})
-        self.rows.widen(dict.fromkeys(("births", "gone", "due"), ("f4", 2)))
+        self.rows.widen({"births": ("f4", 2), "gone": ("f4", 4), "due": ("f4", 2)})
         self.rows.widen({"born": ("f4", BLOCKS_A_DAY), "born_usual": "f4"})
-        sums = {"slot_seen": ("f8", 2 * SLOTS), "slot_due": ("f8", 2 * SLOTS), "births": ("f8", 2)}
+        sums = {"slot_seen": ("f8", 2 * SLOTS), "slot_due": ("f8", 2 * SLOTS), "births": ("f8", 5)}
         self.pool = Table("inflow", sums)
         self._keep = 0.5 ** (1 / (half_life_days * BLOCKS_A_DAY))
         self._keep_slot = 0.5 ** (7 / half_life_days)
@@ -98,57 +108,59 @@ class Inflow:
         if not len(self.pool):
             self.pool.add([POOL])
 
-    def count(self, rows: Span, came: Floats, went: Floats) -> None:
-        """Move parcels within the running block.
+    def count(self, came: Cells, went: Cells) -> None:
+        """Move parcels within the running block; `went.columns` are stage x AGES + age."""
+        of, way = self.rows, self.rows["way"]
+        np.add.at(way, (came.rows, came.columns * AGES), came.counts)
+        np.add.at(of["births"], (came.rows, came.columns), came.counts)
+        np.subtract.at(way, (went.rows, went.columns), went.counts)
+        way[went.rows, went.columns] = np.maximum(way[went.rows, went.columns], 0)
+        np.add.at(of["went"], (went.rows, went.columns), went.counts)
+        stage, age = np.divmod(went.columns, AGES)
+        column = np.where(age == 0, 2, 0) + stage
+        np.add.at(of["gone"], (went.rows, column), went.counts)
 
-        `came` of shape (rows, 2) by stage, `went` of shape (rows, 2 x AGES) by stage and age.
-        """
-        columns = self.rows
-        now = columns["way"][rows] - went
-        now[:, ::AGES] += came
-        columns["way"][rows] = np.maximum(now, 0)
-        columns["went"][rows] += went
-        columns["births"][rows] += came
-        columns["gone"][rows] += _by_stage(went)
-
-    def close(self, rows: Span, bucket: int, arrived: Floats, trust: Floats | None,
-              lesson: Lesson) -> Arrivals:  # fmt: skip
+    def close(self, rows: Span, bucket: int, arrived: Floats, lesson: Lesson) -> Arrivals:
         """Learn from the block that began at `bucket`; return what will arrive after it."""
-        columns, following = self.rows, bucket + BLOCK
+        of, following = self.rows, bucket + BLOCK
         slot = slot_of(bucket, self.utc_offset_seconds)
         known = self.seasonal.forecast(rows, bucket, lesson)
+        trust = np.minimum(_BELIEVED * (known.mean + 1) / np.maximum(arrived, 1.0), 1.0)
         self.seasonal.fold(rows, bucket, arrived, trust, known, lesson)
-        births, gone = columns["births"][rows], columns["gone"][rows]
-        sums = np.add.reduce(np.hstack([gone, columns["due"][rows], births]), axis=0, dtype="f8")
-        self._learn_pool(slot, sums, lesson)
+        births, gone = of["births"][rows], of["gone"][rows]
+        self._learn_pool(slot, births, gone, of["due"][rows], arrived, lesson)
+        demand = self._demand(rows, slot % BLOCKS_A_DAY, births, gone)
         own = self._shares(rows, lesson)
         factors = self._factors(following, lesson)
-        way = _older(columns["way"][rows])
-        columns["way"][rows] = way
-        went, risk = columns["went"], columns["risk"]
-        went[rows] *= self._keep
-        risk[rows] = risk[rows] * self._keep + way * np.repeat(factors[0], AGES)
-        columns["due"][rows] = _by_stage(way * own)
-        demand = self._demand(rows, slot % BLOCKS_A_DAY, births)
-        columns["births"][rows] = columns["gone"][rows] = 0
+        way = _older(of["way"][rows])
+        of["way"][rows] = way
+        of["went"][rows] *= self._keep
+        risk = of["risk"][rows] * self._keep
+        of["risk"][rows] = risk + way * np.repeat(factors[0], AGES)
+        of["due"][rows] = _by_stage(way * own)
+        of["births"][rows] = of["gone"][rows] = 0
         return self._arrivals(rows, own, factors, following, demand, lesson)
 
-    def _learn_pool(self, slot: int, sums: Floats, lesson: Lesson) -> None:
+    def _learn_pool(
+        self, slot: int, births: Floats, gone: Floats, due: Floats, entered: Floats, lesson: Lesson
+    ) -> None:
         """Learn how busy a block of the week is, and where parcels are first seen."""
-        gone, due, births = sums[:2], sums[2:4], sums[4:]
-        for column, values in (("slot_seen", gone), ("slot_due", due)):
-            wide = np.zeros((1, 2 * SLOTS))
-            keep = np.ones(2 * SLOTS)
-            wide[0, slot::SLOTS], keep[slot::SLOTS] = values, self._keep_slot
-            lesson.add_to(self.pool, column, keep, wide)
-        lesson.add_to(self.pool, "births", self._keep, births[None, :] - [[0.0, gone[0]]])
+        for column, values in (("slot_seen", gone[:, :2]), ("slot_due", due)):
+            sums = np.add.reduce(values, axis=0, dtype=np.float64)
+            teach(lesson, self.pool, column, slice(slot, None, SLOTS), self._keep_slot, sums)
+        labelled, moving = np.add.reduce(births, axis=0, dtype=np.float64)
+        picked, arrived, at_once, straight = np.add.reduce(gone, axis=0, dtype=np.float64)
+        unlabelled = moving - picked - at_once - straight
+        ends = float(np.add.reduce(entered))
+        first = np.array([labelled, unlabelled, straight, arrived + straight, ends])
+        teach(lesson, self.pool, "births", slice(None), self._keep, first)
 
-    def _demand(self, rows: Span, slot: int, births: Floats) -> Floats:
+    def _demand(self, rows: Span, slot: int, births: Floats, gone: Floats) -> Floats:
         """Return how far what was first seen in the last day lies above the usual."""
         born, usual = self.rows["born"], self.rows["born_usual"]
-        born[rows, slot] = births[:, LABELLED] + births[:, MOVING] - self.rows["gone"][rows, LABELLED]
-        day = np.add.reduce(born[rows], axis=1)
-        was = usual[rows]
+        picked = gone[:, LABELLED] + gone[:, 2 + LABELLED]
+        born[rows, slot] = births[:, LABELLED] + births[:, MOVING] - picked
+        day, was = np.add.reduce(born[rows], axis=1), usual[rows]
         ratio = np.where(was > 0, day / np.maximum(was, 1.0), 1.0).clip(*_DEMAND)
         usual[rows] = np.where(was > 0, was + (np.minimum(day, 2 * was) - was) * _FOLLOWS, day)
         demand: Floats = ratio.astype(np.float64) ** _PERSISTS
@@ -175,17 +187,29 @@ class Inflow:
     def _arrivals(
         self, rows: Span, own: Floats, factors: Floats, bucket: int, demand: Floats, lesson: Lesson
     ) -> Arrivals:
-        first = self.pool["births"][0]
-        labelled = lesson.note(float(first[0]) / max(float(first.sum()), 1.0))
-        share = min(max(labelled, 0.0), 1.0)
+        labelled, moving, straight, ended, entered = self.pool["births"][0].tolist()
+        first = lesson.note(max(labelled, 0.0) / max(labelled + max(moving, 0.0), 1.0))
+        unseen_before = lesson.note((straight + 1e-3) / (ended + 1e-3))
+        arrives = lesson.note(min((entered + 1.0) / (ended + 1.0), 1.0))
         nobody, plain = np.zeros((1, 2 * AGES)), np.ones((STEPS, 2))
-        (by_then,) = _run(nobody, self._pooled[None, :], plain, (share, 1 - share))
+        (by_then,) = _run(nobody, self._pooled[None, :], plain, (first, 1 - first))
+        share = unseen_before + (1 - unseen_before) * by_then
         way = self.rows["way"][rows]
         unseen, seasonal = np.zeros((len(way), STEPS)), self.seasonal
-        for step in np.flatnonzero(by_then > _LEAST_UNSEEN).tolist():
+        for step in np.flatnonzero(share > _LEAST_UNSEEN).tolist():
             usual = seasonal.forecast(rows, bucket + step * BLOCK, lesson).mean
-            unseen[:, step] = usual * by_then[step] * demand
-        return Arrivals(_run(way, own, factors, (0.0, 0.0)), unseen)
+            unseen[:, step] = usual * share[step] * demand
+        return Arrivals(_run(way, own, factors, (0.0, 0.0)) * arrives, unseen)
+
+
+def teach(  # a fold of some places of a pool's column
+    lesson: Lesson, pool: Table, column: str, places: slice, keep: float, values: Floats
+) -> None:
+    """Let places of a column of a pool's row forget, and add to them."""
+    cells = pool[column][0]
+    more = np.zeros((1, len(cells)))
+    more[0, places] = values - (1 - keep) * cells[places]
+    lesson.add_to(pool, column, 1.0, more)
 
 
 def _run(way: Floats, shares: Floats, factors: Floats, births: tuple[float, float]) -> Floats:

@@ -5,6 +5,7 @@ of it, or all that couriers can clear where that is less. Its variance grows wit
 with not knowing the capacity, and shrinks by what is cleared while couriers are enough.
 """
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,6 +18,10 @@ Z80: Final = 1.2816
 """Standard deviations from the middle to the ends of an interval of 80 %."""
 CAPACITY_SD: Final = 0.06
 """Relative standard deviation of the capacity of the next days."""
+
+
+MOST_COURIERS: Final = 1_000_000
+"""More are never asked for."""
 
 
 class Course(NamedTuple):
@@ -52,6 +57,11 @@ def course(
 
 
 def first_above(path: Floats, limit: float) -> int | None:
-    """Return the first step at whose end a path lies above the limit."""
+    """Return how many blocks it takes a path of their ends to come above the limit."""
     above = np.flatnonzero(path > limit)
-    return int(above[0]) if above.size else None
+    return int(above[0]) + 1 if above.size else None
+
+
+def couriers_of(need: float) -> int:
+    """Return whole couriers, none where fewer would do."""
+    return math.ceil(min(max(need, 0.0), MOST_COURIERS))

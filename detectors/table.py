@@ -23,6 +23,7 @@ _FIRST_CAPACITY: Final = 64
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Width = tuple[DTypeLike, int]
 NO_ROWS: Final[Rows] = np.empty(0, np.int64)
 
@@ -113,7 +114,10 @@ class Table:
         return key in self._index
 
     def widen(self, numbers: Mapping[str, DTypeLike | Width], texts: Sequence[str] = ()) -> None:
-        """Add columns, filled with zeros and None."""
+        """Add columns, filled with zeros and None; a name that is taken is an error."""
+        taken = [name for name in (*numbers, *texts) if name in self._numbers or name in self._texts]
+        if taken:
+            raise ValueError(f"{self.name} has columns {', '.join(taken)} already")
         for column, kind in numbers.items():
             dtype, shape = (kind[0], (kind[1],)) if isinstance(kind, tuple) else (kind, ())
             self._numbers[column] = np.zeros((self._capacity, *shape), np.dtype(dtype))

@@ -155,7 +155,8 @@ def _orders(
     for each in planted:
         if each.kind is Trouble.PROMOTION:
             hourly[each.region, each.began : each.ended] *= each.size
-    return chance.poisson(hourly)
+    orders: Counts = chance.poisson(hourly)
+    return orders
 
 
 def _parcels(
@@ -169,10 +170,11 @@ def _parcels(
     pickup = _next(label + 1.0, _PICKUPS) + chance.gamma(2.0, 0.5, len(label))
     slow = chance.random(len(label)) < 0.04
     pickup += np.where(slow, chance.uniform(12, 48, len(label)), 0.0)
-    median = chance.uniform(18, 48, regions)[region]
-    road = median * chance.lognormal(0, 0.3, len(label))
+    lanes: NDArray[np.float64] = chance.uniform(18, 48, regions)
+    median = lanes[region]
+    road: NDArray[np.float64] = median * chance.lognormal(0, 0.3, len(label))
     road *= np.where(chance.random(len(label)) < 0.03, 2.5, 1.0)
-    reached = pickup + road
+    reached: NDArray[np.float64] = pickup + road
     for each in planted:
         if each.kind is Trouble.OUTAGE:
             held = (region == each.region) & (reached >= each.began) & (reached < each.ended)
