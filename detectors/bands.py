@@ -48,13 +48,17 @@ class Bands:
         rows.widen({"off": ("f4", 3), "judged": ("f4", 3)})
         wide, ends = ("f8", len(HORIZONS) * BLOCKS_A_DAY), ("f8", 2 * len(HORIZONS))
         told = ("f8", 2 * _PLACES[-1])
-        self.pool = Table("bands", {"off": wide, "judged": wide, "ends": ends, "told": told})
+        columns = {"off": wide, "judged": wide, "ends": ends, "told": told, "parts": "f8"}
+        self.pool = Table("bands", columns)
+        """`ends` (of now) and `told` (of the forecasts that wait) are sums over `parts`: pools of
+        partitions that are joined add up to one of the mean."""
 
     def begin(self) -> None:
         """Make the row of the pool."""
         if not len(self.pool):
             self.pool.add([POOL])
             self.pool["ends"][0] = [-_FIRST, _FIRST] * len(HORIZONS)
+            self.pool["parts"][0] = 1.0
 
     def close(self, rows: Span, block: int, arrived: Floats, lesson: Lesson) -> None:
         """Judge the forecasts that end with a block, given its number since the epoch."""
@@ -76,12 +80,13 @@ class Bands:
         z = (came - told) / np.maximum(of["told_sd"][rows, waits], 1e-3)
         weight = np.where(old, 1.0, 0.0)
         count, ends = np.add.reduce(weight), np.zeros((1, 2 * len(HORIZONS)))
-        low, high = self.pool["told"][0, 2 * waits : 2 * waits + 2].tolist()
+        parts = self.pool["parts"].item(0)
+        low, high = (self.pool["told"][0, 2 * waits : 2 * waits + 2] / parts).tolist()
         if count:
             below, above = (np.add.reduce(weight * beyond) for beyond in (z < low, z > high))
             ends[0, 2 * number] = -_GAIN * (below / count - TAIL)
             ends[0, 2 * number + 1] = _GAIN * (above / count - TAIL)
-        lesson.add_to(self.pool, "ends", 1.0, ends)
+        lesson.add_to(self.pool, "ends", 1.0, parts * ends)
         pooled, *_ = self._known(number, place, lesson)
         usual = pooled * self._own(rows)[:, number]
         square = weight * np.minimum((came - told) ** 2 / told, _CAP * usual)
@@ -97,7 +102,7 @@ class Bands:
 
         `ahead` of shape (rows, STEPS) is what arrives in the blocks after it.
         """
-        of, own = self.rows, self._own(rows)
+        of, own, parts = self.rows, self._own(rows), self.pool["parts"].item(0)
         means = np.stack([ahead[:, :horizon].sum(axis=1) for horizon in HORIZONS], axis=1)
         low, high = np.empty_like(means), np.empty_like(means)
         for number, horizon in enumerate(HORIZONS):
@@ -107,7 +112,7 @@ class Bands:
             sd = np.sqrt(np.maximum(means[:, number], 1.0) * pooled * own[:, number])
             of["told"][rows, waits], of["told_sd"][rows, waits] = means[:, number], sd
             places = slice(2 * waits, 2 * waits + 2)
-            teach(lesson, self.pool, "told", places, 0.0, np.array([below, above]))
+            teach(lesson, self.pool, "told", places, 0.0, parts * np.array([below, above]))
             low[:, number] = np.maximum(means[:, number] + below * sd, 0.0)
             high[:, number] = means[:, number] + above * sd
         return Band(low, means, high, ((high - low) / (2 * _FIRST)) ** 2)
@@ -116,7 +121,7 @@ class Bands:
         """Return scale (squared) and ends of the band of a horizon at a time of the day."""
         off, judged, ends = (self.pool[column][0] for column in ("off", "judged", "ends"))
         scale = (float(off[place]) + _PRIOR * 2.0) / (float(judged[place]) + _PRIOR)
-        low, high = ends[2 * number : 2 * number + 2].tolist()
+        low, high = (ends[2 * number : 2 * number + 2] / self.pool["parts"].item(0)).tolist()
         return lesson.note(scale), lesson.note(low), lesson.note(high)
 
     def _own(self, rows: Span) -> Floats:

@@ -177,7 +177,7 @@ class Movements:
         rows = scans.rows[events]
         self._remember(scans, events, block, overwrite=False)
         block["flags"] |= _NEWS[scans.milestone[events]]
-        self._traffic.count_entered(scans, events, block)
+        self._traffic.count_arrivals(scans, events, block, late=True)
         self._parcels.put(rows, block)
         self._parcels.touch(rows)
 
@@ -210,7 +210,7 @@ class Movements:
             self._turn(scans, events, block, turned & (block["flags"] & _EXPLAINED == 0))
         block["flags"] |= _NEWS[milestone]
         self._customs(scans, events, block, moved)
-        self._traffic.count_entered(scans, events, block)
+        self._traffic.count_arrivals(scans, events, block, late=False)
         self._traffic.count_left(scans, events, block)
         self._set_deadlines(scans, events, block)
         self._parcels.put(rows, block)
@@ -263,8 +263,10 @@ class Movements:
     def _leave(self, scans: Scans, events: Index, block: Block, before: Index) -> None:
         """Count parcels gone from a destination region that is theirs no more."""
         for place in np.flatnonzero((before != 0) & (before != block["destination"])).tolist():
-            flags, clock = int(block["flags"][place]), float(scans.clock[events[place]])
-            if self._traffic.count_gone(flags, int(before[place]), clock):
+            flags, way = int(block["flags"][place]), int(block["way"][place])
+            clock = float(scans.clock[events[place]])
+            block["way"][place] = 0
+            if self._traffic.count_gone(flags, way, int(before[place]), clock):
                 block["flags"][place] &= _NOT_ENTERED
 
     def _clear(self, scans: Scans, events: Index, block: Block, ends: Mask) -> None:

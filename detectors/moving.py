@@ -184,8 +184,8 @@ def _table(blobs: Sequence[bytes], homes: Homes, sources: Sequence[str], count: 
     name = read_table(blobs[0]).name
     if name == "sources":
         return [_sources(blobs, sources)] * count
-    if name in {"pool", "scan-pool"}:
-        # A shape and a spread that all series of a partition share: sums, so they add up.
+    if name in {"pool", "scan-pool", "inflow", "bands"}:
+        # Shapes, spreads and shares that all series of a partition share: sums, so they add up.
         return [added(blobs, "<f8")] * count
     skip = 4 if name == "pending" else 0
     return dealt(blobs, lambda keys: homes([k.split(counts.SEPARATOR)[skip] for k in keys]), count)

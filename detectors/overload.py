@@ -126,18 +126,14 @@ class OverloadWatch:
         opens = (of["open"][rows] == 0) & (of["likely"][rows] >= _IN_A_ROW) & rested
         said: list[CapacityDecision | None] = []
         for row in np.flatnonzero(opens | (of["open"][rows] > 0)).tolist():
-            reason = (
-                CapacityReason.BACKLOG_GROWING if above[row] else CapacityReason.OVERFLOW_AHEAD
-            )
+            reason = CapacityReason.BACKLOG_GROWING if above[row] else CapacityReason.OVERFLOW_AHEAD
             if opens[row]:
                 said.append(self._open(now, row, reason, outlook))
             else:
                 said.append(self._go_on(now, row, reason, outlook))
         return [decision for decision in said if decision is not None]
 
-    def _open(
-        self, now: int, row: int, reason: CapacityReason, outlook: Outlook
-    ) -> CapacityAlert:
+    def _open(self, now: int, row: int, reason: CapacityReason, outlook: Outlook) -> CapacityAlert:
         region = self.regions.key(row)
         started = SEPARATOR.join((region, str(now)))
         identity = decision_id("capacity.alert", f"region/{region}", reason, started)
@@ -158,7 +154,8 @@ class OverloadWatch:
         before = self.regions.text("reason")[row]
         grown = reason is CapacityReason.BACKLOG_GROWING and before != reason
         grown |= before == CapacityReason.COMPLAINT_SURGE
-        more = of["couriers"][row] >= max(_WORSE * of["told_couriers"][row], of["told_couriers"][row] + 2)
+        told = int(of["told_couriers"][row])
+        more = of["couriers"][row] >= max(_WORSE * told, told + 2)
         rested = now - of["said_at"][row] >= _REST * BLOCK
         if not grown and not (more and rested):
             return None
@@ -251,9 +248,7 @@ class OverloadWatch:
             f"{self.watch.parcels_per_courier_day:g} parcels a day, bring it back to the usual."
         )
 
-    def _told(
-        self, now: int, row: int, reason: CapacityReason, outlook: Outlook
-    ) -> dict[str, Any]:
+    def _told(self, now: int, row: int, reason: CapacityReason, outlook: Outlook) -> dict[str, Any]:
         """Return the fields of a decision about what is coming."""
         of, region = self.regions, self.regions.key(row)
         sight = Sight.of(now, row, float(of["backlog"][row]), outlook)

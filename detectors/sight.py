@@ -47,9 +47,7 @@ class Sight(NamedTuple):
         limit, course = float(outlook.limit[row]), outlook.course
         path, sd = course.backlog[row], course.sd[row]
         over = backlog > limit
-        when = [
-            0 if over else first_above(path + away * sd, limit) for away in (0.0, Z80, -Z80)
-        ]
+        when = [0 if over else first_above(path + away * sd, limit) for away in (0.0, Z80, -Z80)]
         at, earliest, latest = (None if n is None else instant(now + n * BLOCK) for n in when)
         need, unsure = float(outlook.couriers[row]), float(outlook.couriers_sd[row])
         low, most_likely, high = (couriers_of(need + z * unsure) for z in (-Z80, 0.0, Z80))

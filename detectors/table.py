@@ -115,7 +115,8 @@ class Table:
 
     def widen(self, numbers: Mapping[str, DTypeLike | Width], texts: Sequence[str] = ()) -> None:
         """Add columns, filled with zeros and None; a name that is taken is an error."""
-        taken = [name for name in (*numbers, *texts) if name in self._numbers or name in self._texts]
+        columns = self._numbers.keys() | self._texts.keys()
+        taken = [name for name in (*numbers, *texts) if name in columns]
         if taken:
             raise ValueError(f"{self.name} has columns {', '.join(taken)} already")
         for column, kind in numbers.items():

@@ -147,4 +147,5 @@ class Timers:
         due = float(record["due"]) * GRID_SECONDS
         if record["stall"]:
             self._episodes.expire(row)
-        self._traffic.count_gone(int(record["flags"]), int(record["destination"]), due)
+        flags, way = int(record["flags"]), int(record["way"])
+        self._traffic.count_gone(flags, way, int(record["destination"]), due)

@@ -1,4 +1,4 @@
-"""What the parcels core counts for `flow`: scans by carrier, parcels in their regions."""
+"""What the parcels core counts for `flow`: scans, parcels on their way and in regions."""
 
 from typing import Final
 
@@ -11,6 +11,7 @@ from detectors.partials import PartialCounts
 from detectors.sayings import Sayings
 from detectors.scan_columns import ENTERS, LEAVES, Index
 from detectors.scans import Scans
+from detectors.ways import Ways
 
 HOUR_SECONDS: Final = 3600
 _ENTERED: Final = np.uint16(Flag.ENTERED)
@@ -28,12 +29,14 @@ class Traffic:
         self._parcels = parcels
         self._partials = partials
         self._lateness_seconds = allowed_lateness_seconds
+        self._ways = Ways(parcels.names, partials)
         self.forget_derived()
 
     def forget_derived(self) -> None:
         """Forget which series a name is: after loading."""
         self._region_series = np.full(64, -1, np.int64)
         self._carrier_series = np.full(64, -1, np.int64)
+        self._ways.forget_derived()
 
     def count_scans(self, scans: Scans) -> None:
         """Count arrivals by carrier, quarter of an hour and the minute they were seen in."""
@@ -51,8 +54,11 @@ class Traffic:
             late_at=np.where(late, hour, 0.0),
         )
 
-    def count_entered(self, scans: Scans, events: Index, block: Block) -> None:
-        """Count parcels whose first scan in their destination region this is; marks them."""
+    def count_arrivals(self, scans: Scans, events: Index, block: Block, *, late: bool) -> None:
+        """Count parcels whose first scan in their destination region this is; marks them.
+
+        Those on their way there are counted along it; a late scan tells only of an arrival.
+        """
         new = ENTERS[scans.milestone[events]]
         region = scans.region[events]
         new = new & (region != 0) & (region == block["destination"])
@@ -60,6 +66,7 @@ class Traffic:
         if np.count_nonzero(new):
             block["flags"] |= np.where(new, _ENTERED, np.uint16(0))
             self._count(Metric.ENTERED, scans, events[new], region[new])
+        self._ways.count(scans, events, block, new, late=late)
 
     def count_left(self, scans: Scans, events: Index, block: Block) -> None:
         """Count parcels that are done with their destination region; marks them."""
@@ -69,11 +76,12 @@ class Traffic:
             regions = block["destination"][leaves].astype(np.int64)
             self._count(Metric.LEFT, scans, events[leaves], regions)
 
-    def count_gone(self, flags: int, destination: int, clock: float) -> bool:
-        """Count a parcel that is in a region no more without a scan that says so."""
+    def count_gone(self, flags: int, way: int, destination: int, clock: float) -> bool:
+        """Count a parcel that is in a region, or on its way there, no more without such a scan."""
         gone = bool(flags & Flag.ENTERED and not flags & Flag.LEFT and destination)
         if gone:
             self._add(Metric.LEFT, np.array([destination]), np.array([clock]))
+        self._ways.leave(way, destination, clock)
         return gone
 
     def flush(self, said: Sayings) -> None:

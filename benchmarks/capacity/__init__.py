@@ -1,1 +1,1 @@
-"""Capacity: are overflows of regions announced in time, and the couriers they take?"""
+"""How early overflows of regions are announced, and how well the couriers they take are told."""

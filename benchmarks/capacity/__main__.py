@@ -136,11 +136,13 @@ def _show(summary: dict[str, dict[str, Any]]) -> None:
         f"{ours['us']:.1f} CPU us a region and hour"
     )
     if "couriers_median_error" in ours:
+        off, bias = ours["couriers_median_error"], ours["couriers_bias"]
+        within, or_one = ours["couriers_within_15"], ours["couriers_within_15_or_one"]
         console.print(
-            f"couriers: median error {ours['couriers_median_error']:.1%} (bias "
-            f"{ours['couriers_bias']:+.1%}), within 15 % {ours['couriers_within_15']:.0%} (or one "
-            f"courier {ours['couriers_within_15_or_one']:.0%}), in the interval {ours['couriers_in_interval']:.0%} of {ours['courier_messages']} messages; "
-            f"planted cause first {ours['cause_first']:.0%} of {ours['cause_alerts']} alerts"
+            f"couriers: median error {off:.1%} (bias {bias:+.1%}), within 15 % {within:.0%} (or "
+            f"one courier {or_one:.0%}), in the interval {ours['couriers_in_interval']:.0%} of "
+            f"{ours['courier_messages']} messages; planted cause first "
+            f"{ours['cause_first']:.0%} of {ours['cause_alerts']} alerts"
         )
 
 

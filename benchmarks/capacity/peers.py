@@ -98,5 +98,3 @@ def _variance(blocks: NDArray[np.int64], steps: Steps) -> Steps:
         off = (told[:-STEPS, region, -1] - came)[2 * WEEK_BLOCKS : LEARNING_DAYS * 8]
         variance[:, region, :] = float(np.mean(off**2)) / STEPS
     return variance
-
-

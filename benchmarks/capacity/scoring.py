@@ -67,9 +67,7 @@ def episodes_of(seen: Seen, regions: int, hours: int) -> list[Episode]:
         elif isinstance(said, CapacityClosed):
             alert = opened.pop(said.episode_id)
             mine = tuple(updates.get(said.episode_id, ()))
-            found.append(
-                Episode(number[said.region], hour_of(alert), hour_of(said), alert, mine)
-            )
+            found.append(Episode(number[said.region], hour_of(alert), hour_of(said), alert, mine))
     for identity, alert in opened.items():
         mine = tuple(updates.get(identity, ()))
         found.append(Episode(number[alert.region], hour_of(alert), hours, alert, mine))

@@ -68,7 +68,7 @@ def _cells(
         elif count and not silent:
             yield Cell(Metric.SCANS, region, now, count * 20)
             yield Cell(Metric.ENTERED, region, bucket, count * (20 if place == 70 else 2))
-            yield Cell(Metric.LEFT, region, bucket, count)
+            yield Cell(Metric.LEFT, region, bucket, count * 2)
 
 
 def test_the_world_of_these_tests_speaks() -> None:
