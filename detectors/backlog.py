@@ -78,7 +78,7 @@ class BacklogWatch:
         A region overflows when more lies in it than its couriers clear, as a rule, in so many
         hours.
     min_days
-        No opinion on a region before.
+        No opinion on a region before twice as many: each block of the week has to be known.
     forget_days
         A region in which nothing moved for so long is forgotten.
     utc_offset_seconds
@@ -214,7 +214,7 @@ class BacklogWatch:
         a_courier = self.parcels_per_courier_day * np.maximum(days, 0.1)
         too_many = of["backlog"][rows] + band.mean[:, -1] - usual - ability.now * days
         unsure = np.sqrt(band.variance[:, -1] + (CAPACITY_SD * ability.now * days) ** 2)
-        ready = self.inflow.seasonal.ready(rows, bucket)
+        ready = self.inflow.ready(rows, bucket)
         causes = self.causes.ratios(rows, ability, lesson)
         return Outlook(
             ready, limit, ability, band, ahead, too_many / a_courier, unsure / a_courier, causes

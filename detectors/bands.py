@@ -48,8 +48,8 @@ class Bands:
         rows.widen({"off": ("f4", 3), "judged": ("f4", 3)})
         wide, ends = ("f8", len(HORIZONS) * BLOCKS_A_DAY), ("f8", 2 * len(HORIZONS))
         told = ("f8", 2 * _PLACES[-1])
-        columns = {"off": wide, "judged": wide, "ends": ends, "told": told, "parts": "f8"}
-        self.pool = Table("bands", columns)
+        self.pool = Table("bands", {"off": wide, "judged": wide, "ends": ends, "told": told})
+        self.pool.widen({"parts": "f8"})
         """`ends` (of now) and `told` (of the forecasts that wait) are sums over `parts`: pools of
         partitions that are joined add up to one of the mean."""
 

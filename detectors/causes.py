@@ -48,7 +48,7 @@ class Causes:
         """Return log likelihood ratios, shape (rows, causes) in the order of the enum."""
         of = self.rows
         fresh, due = (of[column][rows].astype(np.float64) for column in ("fresh", "fresh_due"))
-        common = lesson.note((float(fresh.sum()) + 1.0) / (float(due.sum()) + 1.0))
+        common = lesson.note(_middle((fresh + 1) / (due + 1), due + 1))
         variance = due + (_ORDERS_SD * due) ** 2 + 1.0
         more, all_more = fresh - due, due * max(common - 1.0, 0.0)
         everywhere = all_more * (2 * more - all_more) / (2 * variance)
@@ -58,6 +58,13 @@ class Causes:
         regular = np.maximum(ability.regular, 1.0)
         missing = np.maximum(ability.regular - ability.now, 0.0) / (CAPACITY_SD * regular)
         return np.stack([everywhere, here, upstream, missing**2 / 2], axis=1)
+
+
+def _middle(ratios: Floats, weights: Floats) -> float:
+    """Return the weighted median: what one region does is not what all do."""
+    order = np.argsort(ratios, kind="stable")
+    place = int(np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2))
+    return float(ratios[order][min(place, len(order) - 1)])
 
 
 def ranked(ratios: Floats) -> tuple[CauseCandidate, ...]:

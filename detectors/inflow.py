@@ -14,7 +14,7 @@ import numpy as np
 
 from detectors.counts import DAY, WEEKDAY_OF_EPOCH, SeasonalCounts, Span
 from detectors.pooled import POOL, Lesson
-from detectors.table import Floats, Rows, Table
+from detectors.table import Floats, Mask, Rows, Table
 
 BLOCK: Final = 3 * 3600
 """Seconds of a block."""
@@ -37,7 +37,13 @@ _BELIEVED: Final = 1.5
 _DEMAND: Final = (0.5, 4.0)
 _PERSISTS: Final = 0.7
 """What is labelled next lies above the usual by what was labelled last, to this power."""
+_WEEKS: Final = 2
+"""Times `min_days` before there is an opinion."""
+_FIRST_BLOCKS: Final = 2 * BLOCKS_A_DAY
+"""Before, nobody knows what is usual."""
 _FOLLOWS: Final = 1 - 0.5 ** (1 / (14 * BLOCKS_A_DAY))
+_AT_ONCE: Final = 512
+"""Rows that are run through together."""
 _MOST: Final = 0.98
 """No larger share of an age goes on within a block."""
 
@@ -99,6 +105,7 @@ class Inflow:
         self.rows.widen({"births": ("f4", 2), "gone": ("f4", 4), "due": ("f4", 2)})
         self.rows.widen({"born": ("f4", BLOCKS_A_DAY), "born_usual": "f4"})
         sums = {"slot_seen": ("f8", 2 * SLOTS), "slot_due": ("f8", 2 * SLOTS), "births": ("f8", 5)}
+        sums["blocks"] = ("f8", 1)
         self.pool = Table("inflow", sums)
         self._keep = 0.5 ** (1 / (half_life_days * BLOCKS_A_DAY))
         self._keep_slot = 0.5 ** (7 / half_life_days)
@@ -107,6 +114,12 @@ class Inflow:
         """Make the row of the pool."""
         if not len(self.pool):
             self.pool.add([POOL])
+
+    def ready(self, rows: Span, bucket: int) -> Mask:
+        """Tell of which regions each block of the week has been seen often enough."""
+        age = bucket - self.rows["first"][rows]
+        ready: Mask = age >= _WEEKS * self.seasonal.min_days * DAY
+        return ready & self.seasonal.ready(rows, bucket)
 
     def count(self, came: Cells, went: Cells) -> None:
         """Move parcels within the running block; `went.columns` are stage x AGES + age."""
@@ -129,7 +142,7 @@ class Inflow:
         self.seasonal.fold(rows, bucket, arrived, trust, known, lesson)
         births, gone = of["births"][rows], of["gone"][rows]
         self._learn_pool(slot, births, gone, of["due"][rows], arrived, lesson)
-        demand = self._demand(rows, slot % BLOCKS_A_DAY, births, gone)
+        demand = self._demand(rows, bucket, births, gone)
         own = self._shares(rows, lesson)
         factors = self._factors(following, lesson)
         way = _older(of["way"][rows])
@@ -145,7 +158,11 @@ class Inflow:
         self, slot: int, births: Floats, gone: Floats, due: Floats, entered: Floats, lesson: Lesson
     ) -> None:
         """Learn how busy a block of the week is, and where parcels are first seen."""
+        age = float(self.pool["blocks"][0, 0])
+        teach(lesson, self.pool, "blocks", slice(None), 1.0, np.ones(1))
         for column, values in (("slot_seen", gone[:, :2]), ("slot_due", due)):
+            if age < _FIRST_BLOCKS:
+                continue
             sums = np.add.reduce(values, axis=0, dtype=np.float64)
             teach(lesson, self.pool, column, slice(slot, None, SLOTS), self._keep_slot, sums)
         labelled, moving = np.add.reduce(births, axis=0, dtype=np.float64)
@@ -155,14 +172,18 @@ class Inflow:
         first = np.array([labelled, unlabelled, straight, arrived + straight, ends])
         teach(lesson, self.pool, "births", slice(None), self._keep, first)
 
-    def _demand(self, rows: Span, slot: int, births: Floats, gone: Floats) -> Floats:
+    def _demand(self, rows: Span, bucket: int, births: Floats, gone: Floats) -> Floats:
         """Return how far what was first seen in the last day lies above the usual."""
         born, usual = self.rows["born"], self.rows["born_usual"]
         picked = gone[:, LABELLED] + gone[:, 2 + LABELLED]
+        slot = slot_of(bucket, self.utc_offset_seconds) % BLOCKS_A_DAY
         born[rows, slot] = births[:, LABELLED] + births[:, MOVING] - picked
         day, was = np.add.reduce(born[rows], axis=1), usual[rows]
+        blocks = (bucket - self.rows["first"][rows]) // BLOCK - _FIRST_BLOCKS
+        follows = np.maximum(_FOLLOWS, 1 / np.maximum(blocks, 1))
+        told = np.where(follows > _FOLLOWS, day, np.minimum(day, 2 * was))
+        usual[rows] = np.where(blocks >= 1, was + (told - was) * follows, 0.0)
         ratio = np.where(was > 0, day / np.maximum(was, 1.0), 1.0).clip(*_DEMAND)
-        usual[rows] = np.where(was > 0, was + (np.minimum(day, 2 * was) - was) * _FOLLOWS, day)
         demand: Floats = ratio.astype(np.float64) ** _PERSISTS
         return demand
 
@@ -178,7 +199,7 @@ class Inflow:
     def _factors(self, bucket: int, lesson: Lesson) -> Floats:
         """Return how much faster than usual parcels go on in the next blocks, (STEPS, 2)."""
         seen, due = self.pool["slot_seen"][0], self.pool["slot_due"][0]
-        every = ((seen + _SLOT_PRIOR) / (due + _SLOT_PRIOR)).reshape(2, SLOTS)
+        every = np.stack([_by_slot(*each) for each in zip(*map(_stages, (seen, due)), strict=True)])
         first = slot_of(bucket, self.utc_offset_seconds)
         ahead = every[:, (first + np.arange(STEPS)) % SLOTS].T
         noted = [lesson.note(factor) for factor in ahead.ravel().tolist()]
@@ -202,6 +223,25 @@ class Inflow:
         return Arrivals(_run(way, own, factors, (0.0, 0.0)) * arrives, unseen)
 
 
+def _stages(slots: Floats) -> tuple[Floats, Floats]:
+    return slots[:SLOTS], slots[SLOTS:]
+
+
+def _by_slot(seen: Floats, due: Floats) -> Floats:
+    """Return how busy each block of the week is, the mean being 1.
+
+    A block of the week is shrunk towards its block of the day, and that towards the mean.
+    """
+    rate = (seen.sum() + 1.0) / (due.sum() + 1.0)
+    days = (7, BLOCKS_A_DAY)
+    by_day = (seen.reshape(days).sum(axis=0) + _SLOT_PRIOR * rate) / (
+        due.reshape(days).sum(axis=0) + _SLOT_PRIOR
+    )
+    usual = np.tile(by_day, 7)
+    factors: Floats = (seen + _SLOT_PRIOR * usual) / (due + _SLOT_PRIOR) / rate
+    return factors
+
+
 def teach(  # a fold of some places of a pool's column
     lesson: Lesson, pool: Table, column: str, places: slice, keep: float, values: Floats
 ) -> None:
@@ -215,8 +255,19 @@ def teach(  # a fold of some places of a pool's column
 def _run(way: Floats, shares: Floats, factors: Floats, births: tuple[float, float]) -> Floats:
     """Let parcels go on block by block; return how many arrive in each, shape (rows, STEPS).
 
-    Cohorts stay where they are in an array, and the shares of their ages are moved along.
+    A few rows at a time, so that what is worked on stays in the processor's cache, and only
+    those to which something is on its way.
     """
+    arrived = np.zeros((len(way), STEPS))
+    busy = np.flatnonzero(way.any(axis=1)) if not any(births) else np.arange(len(way))
+    for start in range(0, len(busy), _AT_ONCE):
+        some = busy[start : start + _AT_ONCE]
+        arrived[some] = _run_some(way[some], shares[some], factors, births)
+    return arrived
+
+
+def _run_some(way: Floats, shares: Floats, factors: Floats, births: tuple[float, float]) -> Floats:
+    """Cohorts stay where they are in an array, and the shares of their ages are moved along."""
     count, width = len(way), STEPS + AGES
     lying, ahead = np.zeros((2, count, width), way.dtype), np.empty((2, count, width), way.dtype)
     for stage in (LABELLED, MOVING):
@@ -225,13 +276,15 @@ def _run(way: Floats, shares: Floats, factors: Floats, births: tuple[float, floa
         ahead[stage, :, :AGES] = shares[:, part]
         ahead[stage, :, AGES:] = shares[:, part.stop - 1, None]
     arrived = np.empty((count, STEPS))
+    room = np.empty_like(ahead)
     for step in range(STEPS):
-        here = lying[:, :, STEPS - step :]
-        goes = ahead[:, :, : AGES + step] * factors[step, :, None, None].astype(way.dtype)
+        here, goes = lying[:, :, STEPS - step :], room[:, :, : AGES + step]
+        faster = factors[step, :, None, None].astype(way.dtype)
+        np.multiply(ahead[:, :, : AGES + step], faster, out=goes)
         np.minimum(goes, _MOST, out=goes)
         goes *= here
         here -= goes
-        gone = np.add.reduce(goes, axis=2, dtype=np.float64)
+        gone = np.add.reduce(goes, axis=2)
         arrived[:, step] = gone[MOVING]
         lying[LABELLED, :, STEPS - step] += births[LABELLED]
         lying[MOVING, :, STEPS - step] += births[MOVING] + gone[LABELLED]

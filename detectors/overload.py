@@ -27,7 +27,7 @@ from detectors.decisions import (
     instant,
 )
 from detectors.inflow import BLOCK
-from detectors.overflow import MOST_COURIERS
+from detectors.overflow import MOST_COURIERS, Z80
 from detectors.sight import Sight
 from detectors.table import Mask, Table
 
@@ -114,8 +114,9 @@ class OverloadWatch:
         calm = ~above & (likeliest < _UNLIKELY * self.overflow_probability)
         of["likely"][rows] = np.where(likely, of["likely"][rows] + 1, 0)
         of["calm"][rows] = np.where(calm, of["calm"][rows] + 1, 0)
+        needed = outlook.ready & (outlook.couriers > Z80 * outlook.couriers_sd)
         couriers = np.ceil(np.clip(outlook.couriers, 0.0, MOST_COURIERS))
-        of["couriers"][rows] = np.where(outlook.ready, couriers, 0)
+        of["couriers"][rows] = np.where(needed, couriers, 0)
         of["sure"][rows] = outlook.ready
         return above
 
@@ -154,8 +155,8 @@ class OverloadWatch:
         before = self.regions.text("reason")[row]
         grown = reason is CapacityReason.BACKLOG_GROWING and before != reason
         grown |= before == CapacityReason.COMPLAINT_SURGE
-        told = int(of["told_couriers"][row])
-        more = of["couriers"][row] >= max(_WORSE * told, told + 2)
+        said = int(of["told_couriers"][row])
+        more = of["couriers"][row] >= max(_WORSE * said, said + 2)
         rested = now - of["said_at"][row] >= _REST * BLOCK
         if not grown and not (more and rested):
             return None
@@ -244,8 +245,9 @@ class OverloadWatch:
         if not couriers:
             return f"Backlog {backlog:.0f} parcels, and couriers enough for what is on its way."
         return (
-            f"Backlog {backlog:.0f} parcels: {couriers} more couriers for two days, at "
-            f"{self.watch.parcels_per_courier_day:g} parcels a day, bring it back to the usual."
+            f"Backlog {backlog:.0f} parcels. Couriers to add for two days, at "
+            f"{self.watch.parcels_per_courier_day:g} parcels each a day, to bring it back to the "
+            f"usual: {couriers}."
         )
 
     def _told(self, now: int, row: int, reason: CapacityReason, outlook: Outlook) -> dict[str, Any]:

@@ -75,9 +75,10 @@ In minutes since the epoch, `NEVER` = never: `due`, the next deadline of any kin
 when the silence is too long or is looked at again, or the open stall worsens; `gone_at`, when the
 parcel is forgotten.
 
-`way`: see `detectors.ways`. `same_time`: bits of the milestones seen exactly at `last_at`.
-`facility` to `service` and `carrier` are numbers of names. `text` and `length`: where in `Texts` parcel id, order and customer
-stand. `lane` and `text` are derived and no part of the state. `inside`: the last movement was in
+`same_time`: bits of the milestones seen exactly at `last_at`. `facility` to `service` and
+`carrier` are numbers of names. `text` and `length`: where in `Texts` parcel id, order and customer
+stand. `lane` and `text` are derived and no part of the state. `way`: how long it has been on its
+way to its region, see `detectors.ways`. `room`: not used. `inside`: the last movement was in
 the destination region. `failures`: failed attempts seen, at most 255. The length is a multiple of
 8, so that columns of a block are aligned."""
 

@@ -107,8 +107,9 @@ class Sight(NamedTuple):
         if not self.couriers:
             return "In two days it is back to the usual without more couriers."
         return (
-            f"{self.couriers} more couriers ({self.couriers_low} to {self.couriers_high}) for two "
-            f"days, at {watch.parcels_per_courier_day:g} parcels a day, bring it back to the usual."
+            f"Couriers to add for two days, at {watch.parcels_per_courier_day:g} parcels each a "
+            f"day, to bring it back to the usual: {self.couriers} ({self.couriers_low} to "
+            f"{self.couriers_high})."
         )
 
     def _cause(self) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from detectors.base import GRID_SECONDS, Metric
 from detectors.inflow import AGES, BLOCK, LABELLED, MOVING
 from detectors.names import Names
-from detectors.parcel_table import Block, Flag
+from detectors.parcel_table import Block, Flag, has
 from detectors.partials import PartialCounts
 from detectors.scan_columns import LABEL, LEAVES, OTHER, Index, Mask, Seconds
 from detectors.scans import Scans
@@ -24,7 +24,6 @@ HOUR_SECONDS: Final = 3600
 _BLOCK_HOURS: Final = BLOCK // HOUR_SECONDS
 _SERIES: Final = 2 * (1 + AGES)
 """Series of a region: a stage is come into, or left at an age."""
-_ENTERED: Final = Flag.ENTERED
 
 
 class Ways:
@@ -50,7 +49,7 @@ class Ways:
         if late:
             over, moved = arrives, np.zeros_like(arrives)
         else:
-            over = arrives | LEAVES[milestone] | (block["flags"] & np.uint8(_ENTERED) != 0)
+            over = arrives | LEAVES[milestone] | has(block["flags"], Flag.ENTERED)
             moved = (milestone != LABEL) & (milestone != OTHER)
         on_way = way > DONE
         ends, straight = on_way & over, arrives & (way == 0) & known

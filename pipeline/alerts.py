@@ -6,6 +6,8 @@ from configs.condition_schema import Kind
 from configs.remedy_schema import Operations
 from detectors.decisions import (
     CapacityAlert,
+    CapacityClosed,
+    CapacityUpdated,
     Decision,
     FeedResumed,
     FeedSilent,
@@ -53,7 +55,7 @@ def alert_of(decision: Decision, kind: Kind, operations: Operations | None) -> O
         alert_id="/".join((name, *labels.values())),
         name=name,
         episode_id=decision.episode_id,
-        firing=not isinstance(decision, SurgeClosed | FeedResumed),
+        firing=not isinstance(decision, SurgeClosed | CapacityClosed | FeedResumed),
         tell=operations is not None,
         severity=told.severity,
         labels=labels,
@@ -73,16 +75,28 @@ def _labels(decision: Decision, kind: Kind) -> dict[str, str]:
 
 def _annotations(decision: Decision, kind: Kind) -> dict[str, str]:
     to_do = _TO_DO[kind]
-    if isinstance(decision, CapacityAlert):
+    more: dict[str, str] = {}
+    if isinstance(decision, CapacityAlert | CapacityUpdated):
         to_do = (
             f"Add {decision.couriers_to_add} couriers in {decision.region}: "
             f"{decision.observed:g} against {decision.expected:g} expected, "
             f"backlog {decision.backlog_parcels} parcels."
         )
+        more = _coming(decision)
     return {
         "summary": decision.evidence.text,
         "what_to_do": to_do,
         "reason": str(decision.reason),
         "decision_id": decision.decision_id,
         "decided_at": decision.decided_at.isoformat(),
+        **more,
     }
+
+
+def _coming(decision: CapacityAlert | CapacityUpdated) -> dict[str, str]:
+    """Return what a capacity alert foresees, as far as it does."""
+    told = {
+        "overflow_at": decision.overflow_at and decision.overflow_at.isoformat(),
+        "causes": ", ".join(candidate.cause for candidate in decision.causes),
+    }
+    return {name: text for name, text in told.items() if text}

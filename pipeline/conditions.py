@@ -6,9 +6,18 @@ from zoneinfo import ZoneInfo
 
 from configs.condition_schema import DayRange, Kind, Weekday, When
 from configs.limit_schema import Recipients
-from detectors.decisions import Decision, FeedResumed, SurgeClosed, SurgeUpdated
+from detectors.decisions import (
+    CapacityClosed,
+    CapacityUpdated,
+    Decision,
+    FeedResumed,
+    SurgeClosed,
+    SurgeUpdated,
+)
 
 DAY_SECONDS: Final = 86_400
+_LATER: Final = (SurgeUpdated, SurgeClosed, CapacityUpdated, CapacityClosed, FeedResumed)
+"""News and ends of what was opened before."""
 _WEEKDAYS: Final = tuple(Weekday)
 
 
@@ -20,7 +29,7 @@ def matches(
     # evidence are its own, too.
     if kind not in when.kind:
         return False
-    opening = not isinstance(decision, SurgeUpdated | SurgeClosed | FeedResumed)
+    opening = not isinstance(decision, _LATER)
     if not _named(when, decision):
         return False
     return not opening or (

@@ -14,6 +14,8 @@ from configs.policy_schema import Policies, Rule
 from configs.remedy_schema import FollowUp, Form, Person, Remedy
 from detectors.decisions import (
     CapacityAlert,
+    CapacityClosed,
+    CapacityUpdated,
     CustomerHighCare,
     CustomsOverdue,
     Decision,
@@ -49,10 +51,12 @@ _KINDS: Final[dict[type, Kind]] = {
     SurgeUpdated: Kind.SURGE,
     SurgeClosed: Kind.SURGE,
     CapacityAlert: Kind.CAPACITY,
+    CapacityUpdated: Kind.CAPACITY,
+    CapacityClosed: Kind.CAPACITY,
     FeedSilent: Kind.FEED,
     FeedResumed: Kind.FEED,
 }
-_REMEMBERED: Final = frozenset({Kind.SURGE, Kind.FEED})
+_REMEMBERED: Final = frozenset({Kind.SURGE, Kind.CAPACITY, Kind.FEED})
 """Kinds with an end, or that hold money back: noted also where no rule speaks of them."""
 _RANK: Final = tuple(Person)
 """By authority, least first."""

@@ -88,12 +88,16 @@ class Regions(NamedTuple):
 def simulate(  # a world has that many knobs
     seed: int, *, regions: int = 12, days: int = 240, learning_days: int = 60,
     overflow_hours: float = 36.0, parcels_per_courier_day: float = 80.0,
-    troubles_a_quarter: float = 3.0,
+    troubles_a_quarter: float = 3.0, planted: list[Planted] | None = None,
 ) -> Regions:  # fmt: skip
-    """Return a world of regions; nothing is planted before `learning_days`."""
+    """Return a world of regions; nothing is planted before `learning_days`.
+
+    `planted` are the troubles, where they are not to be drawn.
+    """
     chance = np.random.default_rng([seed, 77])
     level = chance.lognormal(np.log(900), 0.6, regions)
-    planted = _plan(chance, regions, days, learning_days, troubles_a_quarter)
+    if planted is None:
+        planted = _plan(chance, regions, days, learning_days, troubles_a_quarter)
     orders = _orders(chance, level, days, planted)
     region, label, pickup, arrival = _parcels(chance, orders, planted)
     hours = days * DAY_HOURS
@@ -167,20 +171,19 @@ def _parcels(
     cell = np.repeat(np.arange(orders.size), orders.ravel())
     region, hour = np.divmod(cell, hours)
     label = hour + chance.random(len(hour))
-    pickup = _next(label + 1.0, _PICKUPS) + chance.gamma(2.0, 0.5, len(label))
     slow = chance.random(len(label)) < 0.04
-    pickup += np.where(slow, chance.uniform(12, 48, len(label)), 0.0)
-    lanes: NDArray[np.float64] = chance.uniform(18, 48, regions)
-    median = lanes[region]
-    road: NDArray[np.float64] = median * chance.lognormal(0, 0.3, len(label))
-    road *= np.where(chance.random(len(label)) < 0.03, 2.5, 1.0)
+    late = np.where(slow, chance.uniform(12, 48, len(label)), 0.0)
+    pickup = _next(label + 1.0, _PICKUPS) + np.asarray(chance.gamma(2.0, 0.5, len(label))) + late
+    lanes: NDArray[np.float64] = chance.uniform(18, 48, (regions,))
+    longer = np.where(chance.random(len(label)) < 0.03, 2.5, 1.0)
+    road = lanes[region] * chance.lognormal(0, 0.3, len(label)) * longer
     reached: NDArray[np.float64] = pickup + road
     for each in planted:
         if each.kind is Trouble.OUTAGE:
             held = (region == each.region) & (reached >= each.began) & (reached < each.ended)
             held &= chance.random(len(label)) < each.size
             waited = (reached[held] - each.began) / (each.ended - each.began)
-            reached[held] = each.ended + 10.0 * waited
+            reached[held] = np.float64(each.ended) + 10.0 * waited
     arrival = _next(reached, _TRUCKS) + chance.gamma(2.0, 0.4, len(label))
     return region, label, pickup, arrival
 

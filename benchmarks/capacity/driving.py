@@ -40,7 +40,7 @@ class _Watched(BacklogWatch):
         super().__init__(**parameters)
         self.kept: list[tuple[Array, ...]] = []
 
-    def _outlook(self, rows, bucket, arrivals, band, ability, lesson) -> Outlook:  # type: ignore[no-untyped-def,override]
+    def _outlook(self, rows, bucket, arrivals, band, ability, lesson) -> Outlook:  # type: ignore[no-untyped-def]
         outlook = super()._outlook(rows, bucket, arrivals, band, ability, lesson)
         share, work = self.clearing.ahead(ability, bucket + BLOCK_HOURS * HOUR)
         could = work * ability.now[:, None]

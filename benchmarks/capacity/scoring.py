@@ -142,7 +142,7 @@ def errors(world: Regions, means: NDArray[np.float64]) -> Forecast:
         off = np.abs(means[:, :, place] - came)
         absolute.append(float(off[judged].sum() / came[judged].sum()))
         wave = judged & (came > 4 / 3 * week)
-        in_waves.append(float(off[wave].sum() / came[wave].sum()))
+        in_waves.append(float(off[wave].sum() / max(came[wave].sum(), 1.0)))
     return Forecast(absolute, in_waves)
 
 
@@ -170,7 +170,8 @@ def couriers(world: Regions, episodes: list[Episode]) -> list[tuple[float, float
         )
         if not true or each.alert is None:
             continue
-        for said in (each.alert, *each.updates):
+        messages: list[CapacityAlert | CapacityUpdated] = [each.alert, *each.updates]
+        for said in messages:
             truth = missing(world, each.region, hour_of(said))
             if truth is None or truth < 1 or said.couriers_low is None:
                 continue
@@ -194,8 +195,8 @@ def missing(world: Regions, region: int, hour: int) -> float | None:
     part = part / part.sum()
     work = part[ahead % 24].sum()
     arrives = float(world.entered[region, ahead].sum())
-    too_many = float(world.backlog[region, hour - 1]) + arrives - usual - in_day * work
-    return too_many / (world.parcels_per_courier_day * float(work))
+    too_many = float(world.backlog[region, hour - 1]) + arrives - usual - in_day * float(work)
+    return float(too_many / (world.parcels_per_courier_day * float(work)))
 
 
 def causes(world: Regions, episodes: list[Episode]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from detectors.base import Batch, Cell, Counts, Metric
 from detectors.decisions import (
     CapacityAlert,
+    CapacityClosed,
     CapacityReason,
     FeedResumed,
     FeedSilent,
@@ -81,8 +82,9 @@ def test_what_happened_is_said() -> None:
     assert {alert.region for alert in alerts} == {"Hubei"}
     (of_surge,) = (a for a in alerts if a.reason is CapacityReason.COMPLAINT_SURGE)
     assert of_surge.evidence.text.startswith(opened.evidence.text)
-    excess = of_surge.backlog_parcels
-    assert of_surge.couriers_to_add == -(-excess // 80)
+    assert "too little history" in of_surge.evidence.text
+    ends = [d for d in made if isinstance(d, CapacityClosed)]
+    assert all(d.episode_id == of_surge.decision_id for d in ends)
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))

@@ -374,6 +374,10 @@ def test_scans_are_counted_by_carrier_and_parcels_by_region() -> None:
         (Metric.SCANS, "swift"): 9,
         (Metric.ENTERED, "R07"): 1,
         (Metric.LEFT, "R07"): 1,
+        (Metric.CAME, "R07\x1f0"): 1,
+        (Metric.CAME, "R07\x1f1"): 1,
+        (Metric.WENT, "R07\x1f0\x1f0"): 1,
+        (Metric.WENT, "R07\x1f1\x1f5"): 1,
     }
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from configs.load import load_config
-from detectors.base import StateError
+from detectors.base import Metric, StateError
 from detectors.dealing import read_table
 from detectors.decisions import (
     CustomerHighCare,
@@ -106,7 +106,7 @@ def test_the_cases_are_worth_something() -> None:
         assert kinds[kind] > 5, kinds
     assert kinds[SignoffAbnormal] > 0
     assert len(certain(run.decisions)) > 10
-    assert {metric for metric, _ in run.counted} == {"scans", "complaints", "entered", "left"}
+    assert {metric for metric, _ in run.counted} == set(Metric)
 
 
 def keys(flow: bytes) -> list[tuple[str, list[str]]]:

@@ -16,8 +16,12 @@ from configs.policy_schema import Policies
 from configs.remedy_schema import Form, Person
 from detectors.decisions import (
     CapacityAlert,
+    CapacityCause,
+    CapacityClosed,
     CapacityReason,
+    CapacityUpdated,
     CareReason,
+    CauseCandidate,
     ClearedReason,
     CustomerHighCare,
     CustomsOverdue,
@@ -172,6 +176,31 @@ def test_capacity_says_what_to_do() -> None:
     )  # fmt: skip
     assert isinstance(alert, OperationsAlert)
     assert alert.annotations["what_to_do"].startswith("Add 4 couriers in R01")
+
+
+def test_a_capacity_alert_is_updated_and_resolved_under_one_name() -> None:
+    """What is foreseen stands in the annotations; the end follows the rule of the opening."""
+    fields = {
+        "subject": "region/R01", "region": "R01", "expected": 40.0, "observed": 90.0,
+        "backlog_parcels": 310, "couriers_to_add": 4, "overflow_at": NOON + timedelta(hours=20),
+        "causes": (
+            CauseCandidate(cause=CapacityCause.HELD_UPSTREAM, log_likelihood_ratio=7.5),
+        ),
+    }  # fmt: skip
+    told = [
+        judge(like_stall(kind, reason=reason, **fields), SHIPPED_POLICIES)
+        for kind, reason in (
+            (CapacityAlert, CapacityReason.OVERFLOW_AHEAD),
+            (CapacityUpdated, CapacityReason.BACKLOG_GROWING),
+            (CapacityClosed, CapacityReason.BACK_TO_USUAL),
+        )
+    ]
+    alerts = [one for one in told if isinstance(one, OperationsAlert)]
+    assert [one.firing for one in alerts] == [True, True, False]
+    assert {one.alert_id for one in alerts} == {"ForewarnCapacity/R01"}
+    assert alerts[1].annotations["causes"] == "held_upstream"
+    assert alerts[1].annotations["overflow_at"] == (NOON + timedelta(hours=20)).isoformat()
+    assert alerts[2].tell
 
 
 def test_an_end_is_passed_on() -> None:
