@@ -16,8 +16,9 @@ from detectors.bands import HORIZONS, Band, Bands
 from detectors.causes import Causes
 from detectors.clearing import Ability, Clearing
 from detectors.closings import Closing, Journal
+from detectors.cohorts import AGES, BLOCK, STEPS
 from detectors.counts import DAY, SEPARATOR, Span
-from detectors.inflow import AGES, BLOCK, STEPS, Arrivals, Cells, Inflow
+from detectors.inflow import Arrivals, Cells, Inflow
 from detectors.overflow import CAPACITY_SD, Course, course
 from detectors.pooled import Lesson, Repetition
 from detectors.table import NO_ROWS, Floats, Mask, Table

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from detectors.cohorts import BLOCKS_A_DAY, STEPS
 from detectors.counts import Span
-from detectors.inflow import BLOCKS_A_DAY, STEPS, teach
+from detectors.inflow import teach
 from detectors.pooled import POOL, Lesson
 from detectors.table import Floats, Table
 

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from detectors.clearing import Ability
+from detectors.cohorts import BLOCKS_A_DAY, MOVING
 from detectors.counts import Span
 from detectors.decisions import CapacityCause, CauseCandidate
-from detectors.inflow import BLOCKS_A_DAY, MOVING
 from detectors.overflow import CAPACITY_SD
 from detectors.pooled import Lesson
 from detectors.table import Floats, Table

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from detectors.cohorts import BLOCK, BLOCKS_A_DAY, STEPS
 from detectors.counts import DAY, WEEKDAY_OF_EPOCH, Span
-from detectors.inflow import BLOCK, BLOCKS_A_DAY, STEPS
 from detectors.pooled import Lesson
 from detectors.table import Floats, Mask, Table
 

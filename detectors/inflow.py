@@ -8,28 +8,33 @@ of the next two days, as far as they can be seen. What cannot be seen yet is the
 expectation, as far as parcels labelled later can arrive by then.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from river import base
 
-from detectors.counts import DAY, WEEKDAY_OF_EPOCH, SeasonalCounts, Span
+from detectors.cohorts import (
+    AGES,
+    BLOCK,
+    BLOCKS_A_DAY,
+    LABELLED,
+    MOVING,
+    SLOTS,
+    STEPS,
+    by_slot,
+    by_stage,
+    older,
+    run_through,
+    slot_of,
+)
+from detectors.counts import DAY, SeasonalCounts, Span
 from detectors.pooled import POOL, Lesson
 from detectors.table import Floats, Mask, Rows, Table
 
-BLOCK: Final = 3 * 3600
-"""Seconds of a block."""
-BLOCKS_A_DAY: Final = 8
-AGES: Final = 40
-"""Blocks of age that are told apart; the last holds all that is older."""
-STEPS: Final = 16
-"""Blocks that are forecast: two days."""
-SLOTS: Final = 7 * BLOCKS_A_DAY
-LABELLED, MOVING = 0, 1
 _OWN_PRIOR: Final = 200.0
 """Parcels at risk that a region needs to have half its own share in an age."""
 _POOL_PRIOR: Final = 5.0
 _FIRST_SHARE: Final = 0.05
-_SLOT_PRIOR: Final = 100.0
 _LEAST_UNSEEN: Final = 0.005
 """Below this share of a block's arrivals nothing is added for parcels not yet labelled."""
 _BELIEVED: Final = 1.5
@@ -42,10 +47,6 @@ _WEEKS: Final = 2
 _FIRST_BLOCKS: Final = 2 * BLOCKS_A_DAY
 """Before, nobody knows what is usual."""
 _FOLLOWS: Final = 1 - 0.5 ** (1 / (14 * BLOCKS_A_DAY))
-_AT_ONCE: Final = 512
-"""Rows that are run through together."""
-_MOST: Final = 0.98
-"""No larger share of an age goes on within a block."""
 
 
 class Cells(NamedTuple):
@@ -70,28 +71,63 @@ class Arrivals(NamedTuple):
         return self.seen + self.unseen
 
 
-def slot_of(bucket: int, utc_offset_seconds: int) -> int:
-    """Return which block of the week a time lies in."""
-    days, second = divmod(bucket + utc_offset_seconds, DAY)
-    return int((days + WEEKDAY_OF_EPOCH) % 7 * BLOCKS_A_DAY + second // BLOCK)
+class Look(NamedTuple):
+    """What decides how parcels go on, as known at the start of a block."""
+
+    own: Floats
+    """Share of each stage and age that goes on in a block, by region, shape (rows, 2 x AGES)."""
+    pooled: Floats
+    """The same of all regions together, shape (2 x AGES,)."""
+    factors: Floats
+    """How much faster than usual they go on in the next blocks, shape (STEPS, 2)."""
 
 
-class Inflow:
-    """Parcels on their way to every region, and when they arrive.
+class Inflow(base.Estimator):
+    r"""Arrivals of the next two days, from parcels on their way and the season.
+
+    With $n_{s,a}$ parcels of stage $s$ and age $a$ on their way, $d_{s,a}$ of which go on in a
+    block of the week $w$, the share that goes on is $p_{s,a} = (\sum d + k P) / (\sum n g_w + k)$,
+    shrunk by $k$ parcels towards that of all regions, $P$; $g_w = \sum d / \sum n p$ says how busy
+    the block of the week is. Both are sums that forget. One implementation serves a single region
+    (`learn_one`, `forecast_one`) and all of them at once (`count` and `close`).
 
     Its rows are those of `seasonal.series`; blocks close in order.
 
     Parameters
     ----------
     min_days
-        No opinion on a region before.
+        No opinion on a region before twice as many.
     half_life_days
         How fast shares follow.
     utc_offset_seconds
         Local time of the day and of the week.
+
+    Examples
+    --------
+    Ten parcels a block set out, and arrive a day later:
+
+    >>> inflow = Inflow()
+    >>> for block in range(40 * 8):
+    ...     arrived = 10 if block >= 8 else 0
+    ...     inflow.learn_one(
+    ...         {
+    ...             "region": "Hubei",
+    ...             "bucket": block * BLOCK,
+    ...             "entered": arrived,
+    ...             "came": {MOVING: 10},
+    ...             "went": {(MOVING, 8): arrived},
+    ...         }
+    ...     )
+    >>> ahead = inflow.forecast_one({"region": "Hubei", "bucket": 40 * 8 * BLOCK})
+    >>> 76 < sum(ahead[:8]) < 84
+    True
     """
 
-    def __init__(self, *, min_days: float, half_life_days: float, utc_offset_seconds: int) -> None:
+    def __init__(
+        self, min_days: float = 7.0, half_life_days: float = 28.0, utc_offset_seconds: int = 0
+    ) -> None:
+        self.min_days = min_days
+        self.half_life_days = half_life_days
         self.utc_offset_seconds = utc_offset_seconds
         self.seasonal = SeasonalCounts(
             bucket_seconds=BLOCK,
@@ -101,14 +137,18 @@ class Inflow:
         )
         self.rows = self.seasonal.series
         wide = ("f4", 2 * AGES)
-        self.rows.widen({"way": wide, "went": wide, "risk": wide})
+        self.rows.widen({"way": wide, "went": wide, "risk": wide, "demand": "f4"})
         self.rows.widen({"births": ("f4", 2), "gone": ("f4", 4), "due": ("f4", 2)})
         self.rows.widen({"born": ("f4", BLOCKS_A_DAY), "born_usual": "f4"})
-        sums = {"slot_seen": ("f8", 2 * SLOTS), "slot_due": ("f8", 2 * SLOTS), "births": ("f8", 5)}
-        sums["blocks"] = ("f8", 1)
-        self.pool = Table("inflow", sums)
+        slots = ("f8", 2 * SLOTS)
+        self.pool = Table("inflow", {"slot_seen": slots, "slot_due": slots})
+        self.pool.widen({"births": ("f8", 5), "blocks": ("f8", 1)})
         self._keep = 0.5 ** (1 / (half_life_days * BLOCKS_A_DAY))
         self._keep_slot = 0.5 ** (7 / half_life_days)
+
+    @property
+    def _supervised(self) -> bool:
+        return False
 
     def begin(self) -> None:
         """Make the row of the pool."""
@@ -135,24 +175,61 @@ class Inflow:
 
     def close(self, rows: Span, bucket: int, arrived: Floats, lesson: Lesson) -> Arrivals:
         """Learn from the block that began at `bucket`; return what will arrive after it."""
+        look = self._learn(rows, bucket, arrived, lesson)
+        return self._arrivals(rows, look, bucket + BLOCK, lesson)
+
+    def learn_one(self, x: dict[base.typing.FeatureName, Any]) -> None:
+        """Learn one block of one region.
+
+        `x` has `region`, `bucket` (its start, seconds since the epoch), `entered`, `came` (counts
+        by stage) and `went` (counts by stage and age).
+        """
+        region, bucket = str(x.get("region", "all")), self._bucket(x)
+        self.begin()
+        (row,) = self.seasonal.begin([region], bucket).tolist()
+        came, went = x.get("came", {}), x.get("went", {})
+        self.count(
+            _cells(row, list(came), list(came.values())),
+            _cells(row, [s * AGES + age for s, age in went], list(went.values())),
+        )
+        rows, entered = np.array([row]), np.array([float(x.get("entered", 0))])
+        self._learn(rows, bucket, entered, Lesson(self.seasonal.pool))
+
+    def forecast_one(self, x: dict[base.typing.FeatureName, Any]) -> list[float] | None:
+        """Return arrivals of `region` in the blocks from `bucket` on; None while too young."""
+        bucket = self._bucket(x)
+        rows = self.rows.find([str(x.get("region", "all"))])
+        if rows[0] < 0 or not self.ready(rows, bucket)[0]:
+            return None
+        lesson = Lesson(self.seasonal.pool)
+        ahead = self._arrivals(rows, self._look(rows, bucket, lesson), bucket, lesson)
+        told: list[float] = ahead.mean[0].tolist()
+        return told
+
+    def _bucket(self, x: dict[base.typing.FeatureName, Any]) -> int:
+        return int(x.get("bucket", 0)) // BLOCK * BLOCK
+
+    def _learn(self, rows: Span, bucket: int, arrived: Floats, lesson: Lesson) -> Look:
         of, following = self.rows, bucket + BLOCK
-        slot = slot_of(bucket, self.utc_offset_seconds)
         known = self.seasonal.forecast(rows, bucket, lesson)
         trust = np.minimum(_BELIEVED * (known.mean + 1) / np.maximum(arrived, 1.0), 1.0)
         self.seasonal.fold(rows, bucket, arrived, trust, known, lesson)
         births, gone = of["births"][rows], of["gone"][rows]
+        slot = slot_of(bucket, self.utc_offset_seconds)
         self._learn_pool(slot, births, gone, of["due"][rows], arrived, lesson)
-        demand = self._demand(rows, bucket, births, gone)
-        own = self._shares(rows, lesson)
-        factors = self._factors(following, lesson)
-        way = _older(of["way"][rows])
+        of["demand"][rows] = self._demand(rows, bucket, births, gone)
+        look = self._look(rows, following, lesson)
+        way = older(of["way"][rows])
         of["way"][rows] = way
         of["went"][rows] *= self._keep
         risk = of["risk"][rows] * self._keep
-        of["risk"][rows] = risk + way * np.repeat(factors[0], AGES)
-        of["due"][rows] = _by_stage(way * own)
+        of["risk"][rows] = risk + way * np.repeat(look.factors[0], AGES)
+        of["due"][rows] = by_stage(way * look.own)
         of["births"][rows] = of["gone"][rows] = 0
-        return self._arrivals(rows, own, factors, following, demand, lesson)
+        return look
+
+    def _look(self, rows: Span, bucket: int, lesson: Lesson) -> Look:
+        return Look(*self._shares(rows, lesson), self._factors(bucket, lesson))
 
     def _learn_pool(
         self, slot: int, births: Floats, gone: Floats, due: Floats, entered: Floats, lesson: Lesson
@@ -187,59 +264,43 @@ class Inflow:
         demand: Floats = ratio.astype(np.float64) ** _PERSISTS
         return demand
 
-    def _shares(self, rows: Span, lesson: Lesson) -> Floats:
-        """Return the share of each stage and age that goes on in a block, by region."""
+    def _shares(self, rows: Span, lesson: Lesson) -> tuple[Floats, Floats]:
         went, risk = self.rows["went"][rows], self.rows["risk"][rows]
         all_went = np.add.reduce(went, axis=0, dtype="f8") + _POOL_PRIOR * _FIRST_SHARE
         pooled = all_went / (np.add.reduce(risk, axis=0, dtype="f8") + _POOL_PRIOR)
-        self._pooled = pooled = np.array([lesson.note(share) for share in pooled.tolist()])
-        own: Floats = (went + _OWN_PRIOR * pooled) / (risk + _OWN_PRIOR)
-        return own
+        pooled = np.array([lesson.note(share) for share in pooled.tolist()])
+        return (went + _OWN_PRIOR * pooled) / (risk + _OWN_PRIOR), pooled
 
     def _factors(self, bucket: int, lesson: Lesson) -> Floats:
-        """Return how much faster than usual parcels go on in the next blocks, (STEPS, 2)."""
         seen, due = self.pool["slot_seen"][0], self.pool["slot_due"][0]
-        every = np.stack([_by_slot(*each) for each in zip(*map(_stages, (seen, due)), strict=True)])
+        stages = (slice(SLOTS), slice(SLOTS, None))
+        every = np.stack([by_slot(seen[stage], due[stage]) for stage in stages])
         first = slot_of(bucket, self.utc_offset_seconds)
         ahead = every[:, (first + np.arange(STEPS)) % SLOTS].T
         noted = [lesson.note(factor) for factor in ahead.ravel().tolist()]
         return np.array(noted).reshape(STEPS, 2)
 
-    def _arrivals(
-        self, rows: Span, own: Floats, factors: Floats, bucket: int, demand: Floats, lesson: Lesson
-    ) -> Arrivals:
+    def _arrivals(self, rows: Span, look: Look, bucket: int, lesson: Lesson) -> Arrivals:
         labelled, moving, straight, ended, entered = self.pool["births"][0].tolist()
         first = lesson.note(max(labelled, 0.0) / max(labelled + max(moving, 0.0), 1.0))
         unseen_before = lesson.note((straight + 1e-3) / (ended + 1e-3))
         arrives = lesson.note(min((entered + 1.0) / (ended + 1.0), 1.0))
         nobody, plain = np.zeros((1, 2 * AGES)), np.ones((STEPS, 2))
-        (by_then,) = _run(nobody, self._pooled[None, :], plain, (first, 1 - first))
+        (by_then,) = run_through(nobody, look.pooled[None, :], plain, (first, 1 - first))
         share = unseen_before + (1 - unseen_before) * by_then
-        way = self.rows["way"][rows]
+        way, demand = self.rows["way"][rows], self.rows["demand"][rows].astype(np.float64)
         unseen, seasonal = np.zeros((len(way), STEPS)), self.seasonal
         for step in np.flatnonzero(share > _LEAST_UNSEEN).tolist():
             usual = seasonal.forecast(rows, bucket + step * BLOCK, lesson).mean
             unseen[:, step] = usual * share[step] * demand
-        return Arrivals(_run(way, own, factors, (0.0, 0.0)) * arrives, unseen)
+        seen = run_through(way, look.own, look.factors, (0.0, 0.0))
+        return Arrivals(seen * arrives, unseen)
 
 
-def _stages(slots: Floats) -> tuple[Floats, Floats]:
-    return slots[:SLOTS], slots[SLOTS:]
-
-
-def _by_slot(seen: Floats, due: Floats) -> Floats:
-    """Return how busy each block of the week is, the mean being 1.
-
-    A block of the week is shrunk towards its block of the day, and that towards the mean.
-    """
-    rate = (seen.sum() + 1.0) / (due.sum() + 1.0)
-    days = (7, BLOCKS_A_DAY)
-    by_day = (seen.reshape(days).sum(axis=0) + _SLOT_PRIOR * rate) / (
-        due.reshape(days).sum(axis=0) + _SLOT_PRIOR
-    )
-    usual = np.tile(by_day, 7)
-    factors: Floats = (seen + _SLOT_PRIOR * usual) / (due + _SLOT_PRIOR) / rate
-    return factors
+def _cells(row: int, columns: list[int], counts: list[float]) -> Cells:
+    """Return counts of one row."""
+    places = np.array(columns, np.int64)
+    return Cells(np.full(len(places), row), places, np.array(counts, np.float64))
 
 
 def teach(  # a fold of some places of a pool's column
@@ -250,59 +311,3 @@ def teach(  # a fold of some places of a pool's column
     more = np.zeros((1, len(cells)))
     more[0, places] = values - (1 - keep) * cells[places]
     lesson.add_to(pool, column, 1.0, more)
-
-
-def _run(way: Floats, shares: Floats, factors: Floats, births: tuple[float, float]) -> Floats:
-    """Let parcels go on block by block; return how many arrive in each, shape (rows, STEPS).
-
-    A few rows at a time, so that what is worked on stays in the processor's cache, and only
-    those to which something is on its way.
-    """
-    arrived = np.zeros((len(way), STEPS))
-    busy = np.flatnonzero(way.any(axis=1)) if not any(births) else np.arange(len(way))
-    for start in range(0, len(busy), _AT_ONCE):
-        some = busy[start : start + _AT_ONCE]
-        arrived[some] = _run_some(way[some], shares[some], factors, births)
-    return arrived
-
-
-def _run_some(way: Floats, shares: Floats, factors: Floats, births: tuple[float, float]) -> Floats:
-    """Cohorts stay where they are in an array, and the shares of their ages are moved along."""
-    count, width = len(way), STEPS + AGES
-    lying, ahead = np.zeros((2, count, width), way.dtype), np.empty((2, count, width), way.dtype)
-    for stage in (LABELLED, MOVING):
-        part = slice(stage * AGES, (stage + 1) * AGES)
-        lying[stage, :, STEPS:] = way[:, part]
-        ahead[stage, :, :AGES] = shares[:, part]
-        ahead[stage, :, AGES:] = shares[:, part.stop - 1, None]
-    arrived = np.empty((count, STEPS))
-    room = np.empty_like(ahead)
-    for step in range(STEPS):
-        here, goes = lying[:, :, STEPS - step :], room[:, :, : AGES + step]
-        faster = factors[step, :, None, None].astype(way.dtype)
-        np.multiply(ahead[:, :, : AGES + step], faster, out=goes)
-        np.minimum(goes, _MOST, out=goes)
-        goes *= here
-        here -= goes
-        gone = np.add.reduce(goes, axis=2)
-        arrived[:, step] = gone[MOVING]
-        lying[LABELLED, :, STEPS - step] += births[LABELLED]
-        lying[MOVING, :, STEPS - step] += births[MOVING] + gone[LABELLED]
-    return arrived
-
-
-def _aged(stage: Floats) -> Floats:
-    """Make parcels of a stage, shape (rows, AGES), a block older."""
-    older = np.empty_like(stage)
-    older[:, 0] = 0
-    older[:, 1:] = stage[:, :-1]
-    older[:, -1] += stage[:, -1]
-    return older
-
-
-def _older(way: Floats) -> Floats:
-    return np.hstack([_aged(way[:, :AGES]), _aged(way[:, AGES:])])
-
-
-def _by_stage(values: Floats) -> Floats:
-    return np.stack([values[:, :AGES].sum(axis=1), values[:, AGES:].sum(axis=1)], axis=1)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from detectors.inflow import STEPS
+from detectors.cohorts import STEPS
 from detectors.table import Floats
 
 Z80: Final = 1.2816

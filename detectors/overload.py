@@ -14,6 +14,7 @@ import numpy as np
 
 from detectors.backlog import HOUR, BacklogWatch, Moves, Outlook
 from detectors.closings import Closing, Journal
+from detectors.cohorts import BLOCK
 from detectors.counts import SEPARATOR, Span
 from detectors.decisions import (
     CapacityAlert,
@@ -26,7 +27,6 @@ from detectors.decisions import (
     decision_id,
     instant,
 )
-from detectors.inflow import BLOCK
 from detectors.overflow import MOST_COURIERS, Z80
 from detectors.sight import Sight
 from detectors.table import Mask, Table

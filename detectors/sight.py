@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from detectors.backlog import BacklogWatch, Outlook
 from detectors.bands import HORIZONS
 from detectors.causes import ranked
+from detectors.cohorts import BLOCK
 from detectors.decisions import (
     CapacityCause,
     CapacityReason,
@@ -13,7 +14,6 @@ from detectors.decisions import (
     InflowForecast,
     instant,
 )
-from detectors.inflow import BLOCK
 from detectors.overflow import Z80, couriers_of, first_above
 
 _CAUSES: Final = {

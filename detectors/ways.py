@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from detectors.base import GRID_SECONDS, Metric
-from detectors.inflow import AGES, BLOCK, LABELLED, MOVING
+from detectors.cohorts import AGES, BLOCK, LABELLED, MOVING
 from detectors.names import Names
 from detectors.parcel_table import Block, Flag, has
 from detectors.partials import PartialCounts

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 
 from detectors.backlog import BacklogWatch, Moves
+from detectors.cohorts import AGES
 from detectors.counts import SEPARATOR
-from detectors.inflow import AGES
 from detectors.overload import CapacityDecision, OverloadWatch
 from simulator.regions import Planted, Regions, Trouble, simulate
 from tests.detectors.worlds import HOUR, START

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.backlog import BacklogWatch, Moves, Outlook
-from detectors.inflow import AGES
+from detectors.cohorts import AGES
 from tests.detectors.worlds import DAY, HOUR
 
 BLOCK = 3 * HOUR

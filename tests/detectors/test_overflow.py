@@ -3,7 +3,7 @@
 import numpy as np
 
 from detectors.bands import HORIZONS, Bands
-from detectors.inflow import STEPS
+from detectors.cohorts import STEPS
 from detectors.overflow import couriers_of, course, first_above
 from detectors.pooled import Lesson, Pool
 from detectors.table import Table
