@@ -1,7 +1,7 @@
 # Forewarn: every target makes the virtual environment it needs and is safe to repeat.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-full format clean lock
+.PHONY: help venv demo test faults check bench bench-full format clean lock
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -36,6 +36,9 @@ demo: $(STAMP)  ## parcels stall, customers are told, a region surges: two minut
 
 test: $(STAMP)  ## all tests, fast ones first; real parts where they are installed
 	@$(BIN)/python -m pytest
+
+faults: $(STAMP)  ## money under attack: every row 20 times, as a table (half an hour; ROWS=redis SEEDS=3 for less)
+	@$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 check: $(STAMP)  ## lint, format, types, import contracts, generated files
 	$(BIN)/ruff check .

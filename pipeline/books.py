@@ -1,22 +1,18 @@
 """Do the books balance? Ledger, Redis and the provider's own list, compared to the last coupon."""
 
-import asyncio
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import msgspec
-import typer
 from redis.asyncio import Redis
 
 from pipeline.budget import key_prefix
 from pipeline.ledger import Book, State
-from pipeline.ledger_log import read_book
 from pipeline.settings import Settings
 
 _SCAN: Final = 1000
@@ -140,37 +136,8 @@ def _compare_coupons(books: Sequence[Book], coupons: Sequence[str]) -> list[Diff
     return found
 
 
-def books_command(
-    provider: Annotated[
-        str | None,
-        typer.Option("--provider", help="URL that lists the provider's coupons as JSON."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
-) -> None:
-    """Check that ledger, Redis and provider agree; exit code 1 when they do not.
-
-    Example: forewarn books --provider http://127.0.0.1:8080/coupons
-
-    Compare when nothing is under way, or differences of the last moments show.
-    """
-    settings = Settings.load()
-    books = [read_book(settings.kafka, p) for p in range(settings.kafka.partitions)]
-    cache = asyncio.run(_cache(settings))
-    found = reconcile(books, cache, None if provider is None else _listed(provider))
-    summary = _summary(books)
-    if as_json:
-        typer.echo(json.dumps({**summary, "differences": [msgspec.to_builtins(d) for d in found]}))
-    else:
-        for name, value in summary.items():
-            typer.echo(f"{name}: {value}")
-        for difference in found:
-            typer.echo(f"{difference.what}: {difference.key}: {difference.detail}", err=True)
-        typer.echo("The books balance." if not found else f"{len(found)} differences.")
-    if found:
-        sys.exit(1)
-
-
-async def _cache(settings: Settings) -> Cache:
+async def read_redis(settings: Settings) -> Cache:
+    """Read it by the settings."""
     client: Redis = Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=10)
     try:
         return await read_cache(client, settings.redis.prefix)
@@ -178,7 +145,8 @@ async def _cache(settings: Settings) -> Cache:
         await client.aclose()
 
 
-def _listed(url: str) -> list[str]:
+def listed_coupons(url: str) -> list[str]:
+    """Return the keys of the provider's own list; raises `OSError`."""
     if not url.startswith(("http://", "https://")):
         raise OSError(f"{url} is not an http:// or https:// URL")
     try:
@@ -188,7 +156,7 @@ def _listed(url: str) -> list[str]:
         raise OSError(f"{url} gives no list of coupons: {error}") from error
 
 
-def _summary(books: Sequence[Book]) -> dict[str, int]:
+def summary_of(books: Sequence[Book]) -> dict[str, int]:
     """Return how many remedies are in each state, and the money."""
     accounts = [account for book in books for account in book.accounts.values()]
     states = Counter(str(account.state) for account in accounts)

@@ -46,7 +46,11 @@ ENTRIES: Final = (
     Entry(
         "dead-letters", "pipeline.dead_letters:dead_letters_app", "What was unreadable, and why."
     ),
-    Entry("books", "pipeline.books:books_command", "Check that ledger, Redis and provider agree."),
+    Entry(
+        "ledger",
+        "pipeline.ledger_command:ledger_app",
+        "What was promised and paid, and what waits for a person.",
+    ),
 )
 
 

@@ -26,7 +26,7 @@ from configs.problems import ConfigError, Problem
 from configs.texts import Texts
 from pipeline import money_metrics, topics
 from pipeline.health import HealthServer
-from pipeline.lanes import REAL_TIMES, Lane, Outside, Times
+from pipeline.lanes import Lane, Outside
 from pipeline.ledger_log import deliver_group
 from pipeline.outlet import Outlet
 from pipeline.promises import Promises
@@ -34,6 +34,7 @@ from pipeline.records import RawRecord
 from pipeline.settings import Alertmanager, Settings, Sharing, Webhook, variable
 from pipeline.settings import Outbound as OutboundRules
 from pipeline.stops import BrokerUnavailable, WrongTopics
+from pipeline.times import Times
 from pipeline.wording import Wording
 from sinks.alertmanager import AlertmanagerSink
 from sinks.base import Sink
@@ -60,7 +61,7 @@ def main(settings: Settings) -> None:
 async def run(
     settings: Settings,
     policies: Policies,
-    times: Times = REAL_TIMES,
+    times: Times | None = None,
     *,
     texts: Texts | None = None,
 ) -> None:
@@ -68,7 +69,7 @@ async def run(
     problems = await asyncio.to_thread(topics.check, settings.kafka)
     if problems:
         raise WrongTopics("\n".join(str(problem) for problem in problems))
-    delivery = Delivery(settings, policies, times, texts or load_config().texts)
+    delivery = Delivery(settings, policies, times or Times(), texts or load_config().texts)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, delivery.stop)
@@ -319,7 +320,7 @@ def _sink(name: str, section: Webhook | Alertmanager, rules: OutboundRules, time
     try:
         if isinstance(section, Alertmanager):
             return AlertmanagerSink(section.url, outbound=outbound)
-        return WebhookSink(section.url, section.key, outbound=outbound, now=times.sign)
+        return WebhookSink(section.url, section.key, outbound=outbound, now=times.shared)
     except Forbidden as error:
         problem = Problem(variable((name, "url")), None, f"{name}.url", str(error))
         raise ConfigError([problem]) from error

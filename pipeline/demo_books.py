@@ -3,12 +3,9 @@
 import asyncio
 import json
 
-from redis.asyncio import Redis
-
-from pipeline.books import Cache, read_cache, reconcile
+from pipeline.books import read_redis, reconcile
 from pipeline.demo_parts import Parts, get
 from pipeline.ledger_log import read_book
-from pipeline.settings import Settings
 
 
 def compare(parts: Parts) -> list[str]:
@@ -16,13 +13,5 @@ def compare(parts: Parts) -> list[str]:
     settings = parts.settings
     books = [read_book(settings.kafka, p) for p in range(settings.kafka.partitions)]
     coupons = [str(row["key"]) for row in json.loads(get(f"{parts.provider_url}/coupons"))]
-    cache = asyncio.run(_cache(settings))
+    cache = asyncio.run(read_redis(settings))
     return [f"{d.what}: {d.key}: {d.detail}" for d in reconcile(books, cache, coupons)]
-
-
-async def _cache(settings: Settings) -> Cache:
-    client: Redis = Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=10)
-    try:
-        return await read_cache(client, settings.redis.prefix)
-    finally:
-        await client.aclose()

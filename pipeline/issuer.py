@@ -16,7 +16,7 @@ rebuilds its part of Redis and goes on. Nothing is guessed and nothing is lost m
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Protocol
 
 import msgspec
@@ -35,7 +35,7 @@ from pipeline.claims import Claim, Limits
 from pipeline.endings import Endings
 from pipeline.ledger import Account, AlertEntry, Book, Entry, RemedyEntry, State
 from pipeline.messages import coupon_body
-from pipeline.money_metrics import REBUILT, RULINGS, count_outcome
+from pipeline.money_metrics import REBUILT, RULINGS, count_outcome, spent_on
 from pipeline.outlet import Outlet
 from pipeline.patience import STANDARD, Patience
 from pipeline.promises import Promises
@@ -83,10 +83,11 @@ class Issuer:
     now
         Wall clock, for entries.
     clock
-        The clock quiet hours end on, in a demo that of the data; None for wall time as Redis has
-        it, the one clock that all lanes share: this machine's may be wrong.
+        The clock quiet hours end on: wall time that all lanes share, or in a demo that of the data.
     monotonic, sleep
         Time for back-off.
+    learn
+        Told what the shared clock, that of Redis, says.
     """
 
     def __init__(
@@ -100,15 +101,16 @@ class Issuer:
         notifications: Outlet,
         promises: Promises,
         now: Callable[[], datetime],
-        clock: Callable[[], datetime] | None,
+        clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         patience: Patience = STANDARD,
+        learn: Callable[[datetime], None] = lambda _: None,
     ) -> None:
         self.book, self.endings = book, Endings()
         self._ledger, self._reservations, self._limits = ledger, reservations, limits
         self._now, self._monotonic, self._sleep = now, monotonic, sleep
-        self._clock, self._ahead = clock, timedelta(0)
+        self._clock, self._learn = clock, learn
         self._patience, self._repeats = patience, coupons.repeats
         self._asker = Asker(
             book,
@@ -205,7 +207,7 @@ class Issuer:
             self.book,
             self._limits,
             now=self._now(),
-            clock=self._time(),
+            clock=self._clock(),
             repeats=self._repeats,
         )
         RULINGS.labels(ruling.verdict, ruled.effect).inc()
@@ -241,22 +243,15 @@ class Issuer:
 
     def _released(self) -> Iterable[Account]:
         """Accounts whose quiet hours are over."""
-        clock = self._time()
+        clock = self._clock()
         for account in self.book.held():
             until = account.request.not_before
             if account.reason is Reason.QUIET_HOURS and until is not None and until <= clock:
                 yield account
 
-    def _time(self) -> datetime:
-        """What time it is for quiet hours."""
-        return self._clock() if self._clock is not None else self._now() - self._ahead
-
     async def _look_at_the_clock(self) -> None:
-        """Learn how far this machine's clock is ahead of that which all lanes share."""
-        if self._clock is not None:
-            return
         try:
-            self._ahead = self._now() - await self._reservations.time()
+            self._learn(await self._reservations.time())
         except NotReady as error:
             self._distrust(error)
 
@@ -278,7 +273,8 @@ class Issuer:
         while True:
             await self._until_ready()
             try:
-                verdicts = await self._reservations.reserve(claims, self.book.offset)
+                with spent_on("redis"):
+                    verdicts = await self._reservations.reserve(claims, self.book.offset)
             except Waiting:
                 self.waiting_for_redis = True
                 await self._sleep(self._patience.redis_seconds)
@@ -353,7 +349,8 @@ class Issuer:
         if not entries and through is None:
             return
         before, began = self.book.offset, self._monotonic()
-        reached = await self._ledger.append(entries, through)
+        with spent_on("kafka"):
+            reached = await self._ledger.append(entries, through)
         self._owned_at = began
         for entry in entries:
             self.book.apply(entry)
@@ -389,13 +386,14 @@ class Issuer:
             if isinstance(entry, AlertEntry) and entry.alert.silent_carrier
         ]
         try:
-            await self._reservations.settle(
-                moves,
-                silent=[_silence(alert) for alert in feeds if alert.firing],
-                speaking=[str(alert.silent_carrier) for alert in feeds if not alert.firing],
-                offset=before,
-                reached=self.book.offset,
-            )
+            with spent_on("redis"):
+                await self._reservations.settle(
+                    moves,
+                    silent=[_silence(alert) for alert in feeds if alert.firing],
+                    speaking=[str(alert.silent_carrier) for alert in feeds if not alert.firing],
+                    offset=before,
+                    reached=self.book.offset,
+                )
         except NotReady as error:
             self._distrust(error)
 
@@ -408,10 +406,14 @@ class Issuer:
         if any(account.request.amount_minor for account in waiting):
             await self._until_ready()
         await self._write(self._asker.sending(waiting))
-        await self._write(await self._asker.ask(waiting), through)
+        with spent_on("http"):
+            answers = await self._asker.ask(waiting)
+        await self._write(answers, through)
 
     async def _tell(self) -> None:
-        await self._write(await self._asker.tell(self._asker.to_tell()))
+        with spent_on("http"):
+            told = await self._asker.tell(self._asker.to_tell())
+        await self._write(told)
 
 
 def _silence(alert: OperationsAlert) -> Silence:

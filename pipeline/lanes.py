@@ -7,10 +7,9 @@ it; and after taking over it issues nothing until both topics have been read to 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import monotonic
 from typing import Final
 from uuid import uuid4
 
@@ -45,29 +44,13 @@ from pipeline.remedies import (
 )
 from pipeline.settings import Clock, Settings
 from pipeline.stops import Sealed
+from pipeline.times import Times
 from pipeline.transactions import Outgoing, Transactions
 from sinks.base import Sink
 
 _LOG: Final = structlog.get_logger(__name__)
 _DECISIONS: Final = msgspec.json.Decoder(Decision)
 _IDLE_SECONDS: Final = 1.0
-
-
-def _wall() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Where time comes from; an accelerated one makes days of back-off pass in seconds."""
-
-    now: Callable[[], datetime] = _wall
-    monotonic: Callable[[], float] = monotonic
-    sign: Callable[[], datetime] = _wall
-    """Stamps requests: their receivers compare it with a clock of their own."""
-
-
-REAL_TIMES: Final = Times()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +63,7 @@ class Outside:
     notifications: Outlet
     promises: Promises
     alerts: Sink
-    times: Times = REAL_TIMES
+    times: Times
 
     @property
     def outlets(self) -> tuple[Outlet, ...]:
@@ -261,6 +244,7 @@ class Lane:
 
     def _new_issuer(self, book: Book, offset: int) -> Issuer:
         deliver, limits = self._settings.deliver, Limits(self._policies)
+        times = self._outside.times
         reservations = RedisReservations(
             self._outside.redis,
             self._settings.redis.prefix,
@@ -277,8 +261,9 @@ class Lane:
             coupons=self._outside.coupons,
             notifications=self._outside.notifications,
             promises=self._outside.promises,
-            now=self._outside.times.now,
-            clock=None if self._settings.clock is Clock.BROKER else lambda: self._latest,
-            monotonic=self._outside.times.monotonic,
+            now=times.now,
+            clock=times.shared if self._settings.clock is Clock.BROKER else lambda: self._latest,
+            monotonic=times.monotonic,
+            learn=times.learn,
             patience=Patience(deliver.retry_seconds, lease_seconds=deliver.lease_seconds),
         )

@@ -208,8 +208,8 @@ class Book:
     """By budget; of `remedies/DAY`, how many."""
     spent_minor: Counter[str] = field(default_factory=Counter)
     """By budget."""
-    _open: set[str] = field(default_factory=set)
-    _held: set[str] = field(default_factory=set)
+    _open: dict[str, None] = field(default_factory=dict)
+    _held: dict[str, None] = field(default_factory=dict)
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry in; a repeated one changes nothing. Raises `BrokenLedger`."""
@@ -274,7 +274,10 @@ class Book:
             (account.open or account.untold, self._open),
             (account.state is State.HELD, self._held),
         ):
-            (keys.add if wanted else keys.discard)(remedy_id)
+            if wanted:
+                keys[remedy_id] = None  # in the order they came
+            else:
+                keys.pop(remedy_id, None)
 
     def _apply_alert(self, entry: AlertEntry) -> None:
         alert = entry.alert

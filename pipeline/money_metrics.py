@@ -4,6 +4,9 @@ Amounts of budgets are what the partitions of this process hold: sum them over t
 """
 
 from collections import Counter as PyCounter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -103,6 +106,24 @@ ROUND_SECONDS: Final = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     registry=REGISTRY,
 )
+
+
+PART_SECONDS: Final = Counter(
+    "forewarn_issue_part_seconds",
+    "Time of rounds by what it was spent on: redis, kafka (the ledger), http (provider, customer).",
+    ["part"],
+    registry=REGISTRY,
+)
+
+
+@contextmanager
+def spent_on(part: str) -> Iterator[None]:
+    """Add what a block takes to the time of a part."""
+    began = perf_counter()
+    try:
+        yield
+    finally:
+        PART_SECONDS.labels(part).inc(perf_counter() - began)
 
 
 def count_outcome(entry: Entry, book: Book) -> None:

@@ -5,6 +5,7 @@ blocks, so coroutines call them in threads, one at a time.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -87,10 +88,7 @@ class Transactions:
                     on_delivery=_noting(reached),
                 )
             if offsets:
-                group = self._consumer.consumer_group_metadata()
-                producer.send_offsets_to_transaction(
-                    list(offsets), group, self._kafka.request_timeout_seconds
-                )
+                self._send_offsets(producer, list(offsets))
         except BufferError as error:
             raise self._failure("was not written", error) from error
         except KafkaException as error:
@@ -101,6 +99,31 @@ class Transactions:
     def close(self) -> None:
         """Forget the producer; the next owner aborts what it left open."""
         self._producer = None
+
+    def _send_offsets(self, producer: Producer, offsets: list[TopicPartition]) -> None:
+        """Bounded here: librdkafka may wait for ever once a connection was reset.
+
+        https://github.com/confluentinc/librdkafka/issues/5456
+        """
+        group, seconds = (
+            self._consumer.consumer_group_metadata(),
+            self._kafka.request_timeout_seconds,
+        )
+        failed: list[KafkaException] = []
+
+        def send() -> None:
+            try:
+                producer.send_offsets_to_transaction(offsets, group, seconds)
+            except KafkaException as error:
+                failed.append(error)
+
+        sending = threading.Thread(target=send, daemon=True)  # none that an exit would wait for
+        sending.start()
+        sending.join(seconds + 1)
+        if sending.is_alive():
+            raise BrokerUnavailable(f"{self._name}: no answer to its offsets in {seconds:g} s")
+        if failed:
+            raise failed[0]
 
     def _retried(self, what: str, call: Callable[[float], Any]) -> None:
         until = time.monotonic() + self._kafka.transaction_timeout_seconds

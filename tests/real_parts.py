@@ -9,7 +9,7 @@ its data in a folder of its own and is stopped by its id.
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,18 +91,39 @@ def must_be_real() -> bool:
 
 
 @contextmanager
-def running_kafka(folder: Path, *, ports: tuple[int, int] | None = None) -> Iterator[Broker]:
+def running_kafka(
+    folder: Path,
+    *,
+    ports: tuple[int, int] | None = None,
+    doors: Sequence[tuple[int, int]] = (),
+    more: Mapping[str, str] | None = None,
+) -> Iterator[Broker]:
     """One Apache Kafka node in KRaft mode; skips or fails where it is not installed.
 
-    A stopped node can be started again with its data: `broker.child.stop()`, `.start()`.
+    A stopped node can be started again with its data: `broker.child.stop()`, `.start()`. Each of
+    `doors` is a port it listens on besides, and the port (of a proxy) it says it has there; `more`
+    are settings.
     """
     if not kafka_is_installed():
         missing("Apache Kafka", f"java and Kafka's jars in {_JARS}; .ci/run fetches them")
     port, controller = ports or (free_port(), free_port())
     properties = folder / "server.properties"
-    properties.write_text(_kafka_properties(folder / "data", port, controller))
+    settings = kafka_settings(folder / "data", port, controller) | dict(more or {})
+    for number, (inner, outer) in enumerate(doors):
+        settings["listeners"] += f",DOOR{number}://127.0.0.1:{inner}"
+        settings["advertised.listeners"] += f",DOOR{number}://127.0.0.1:{outer}"
+        settings["listener.security.protocol.map"] += f",DOOR{number}:PLAINTEXT"
+    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    with kafka_node(folder, properties, lambda: serves_kafka(port)) as child:
+        yield Broker(f"127.0.0.1:{port}", real=True, child=child)
+
+
+def kafka_node(
+    folder: Path, properties: Path, ready: Callable[[], bool], wrap: Sequence[str] = ()
+) -> Child:
+    """Format a node's folder and return its process, not yet started; `wrap` goes before java."""
     java = ["java", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-    java += ["-cp", f"{folder}:{_JARS}/*"]
+    java = [*wrap, *java, "-cp", f"{folder}:{_JARS}/*"]
     (folder / "log4j2.properties").write_text(_LOG4J)
     cluster = "rWTKSLsBSJCnFCmsMVZqXQ"
     subprocess.run(
@@ -111,20 +132,18 @@ def running_kafka(folder: Path, *, ports: tuple[int, int] | None = None) -> Iter
         capture_output=True,
         timeout=60,
     )
-    child = Child(
+    return Child(
         "Apache Kafka",
         [*java, "kafka.Kafka", properties],
         log=folder / "kafka.log",
-        ready=lambda: serves_kafka(port),
+        ready=ready,
         stop_seconds=15,
     )
-    with child:
-        yield Broker(f"127.0.0.1:{port}", real=True, child=child)
 
 
-def _kafka_properties(data: Path, port: int, controller: int) -> str:
+def kafka_settings(data: Path, port: int, controller: int) -> dict[str, str]:
     """One node that is broker and controller; everything a single node cannot do is turned down."""
-    settings = {
+    return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
@@ -147,7 +166,6 @@ def _kafka_properties(data: Path, port: int, controller: int) -> str:
         "log.cleaner.dedupe.buffer.size": "16777216",
         "controlled.shutdown.enable": "false",
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 _LOG4J: Final = """

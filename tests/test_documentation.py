@@ -21,6 +21,7 @@ DOCUMENTS = (
     "docs/configuration.md",
     "docs/real-data.md",
     "docs/performance.md",
+    "docs/guarantees.md",
     "docs/scaling.md",
     "docs/surges.md",
 )

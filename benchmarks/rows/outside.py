@@ -106,6 +106,7 @@ def _around(bench: Bench, kafka: Kafka, *, slow: bool) -> Iterator[_Around]:
             "FOREWARN_REDIS__PREFIX": kafka.prefix,
             "FOREWARN_METRICS__DELIVER_PORT": str(health),
             "FOREWARN_DELIVER__SHARING": "all",
+            "FOREWARN_OUTBOUND__ALLOW": "127.0.0.1",
             **_receiver("COUPONS", f"http://127.0.0.1:{port}/coupons"),
             **_receiver("NOTIFICATIONS", f"http://127.0.0.1:{port}/notifications"),
         }

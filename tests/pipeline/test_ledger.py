@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.books import Cache, Disagreement, expected_cache, reconcile
 from pipeline.ledger import (
@@ -11,8 +13,10 @@ from pipeline.ledger import (
     TRANSITIONS,
     Book,
     BrokenLedger,
+    NotificationEntry,
     RemedyEntry,
     State,
+    Told,
     decode_entry,
     encode_entry,
     fold,
@@ -62,6 +66,72 @@ def test_money_of_a_state(state: State) -> None:
     taken |= {"campaign/stalls": 500, "remedies/2026-03-02": 1}
     reserved, spent = int(state in RESERVING), int(state is State.ISSUED)
     assert budgets == {key: (reserved * much, spent * much) for key, much in taken.items()}
+
+
+@st.composite
+def ledgers(draw: st.DrawFn) -> list[RemedyEntry | NotificationEntry]:
+    """Some remedies' entries, each by the table of transitions, shuffled into one another."""
+    states: dict[int, State | None] = {}
+    entries: list[RemedyEntry | NotificationEntry] = []
+    for number in draw(st.lists(st.integers(0, 4), max_size=30)):
+        before = states.get(number)
+        wish = request(SHIPPED_POLICIES, number)
+        ways = sorted(TRANSITIONS[before])
+        if before is State.ISSUED:
+            told = draw(st.sampled_from(sorted(Told)))
+            entries.append(
+                NotificationEntry(remedy_id=wish.remedy_id, told=told, at=NOON, attempts=1)
+            )
+        elif ways:
+            after = states[number] = draw(st.sampled_from(ways))
+            first = wish if before is None else None
+            attempts = draw(st.integers(0, 3))
+            entries.append(
+                RemedyEntry(
+                    remedy_id=wish.remedy_id,
+                    state=after,
+                    at=NOON,
+                    request=first,
+                    attempts=attempts,
+                    doubt=draw(st.booleans()),
+                    body="{}" if after is State.RESERVED else None,
+                )
+            )
+    return entries
+
+
+@given(entries=ledgers(), data=st.data())
+def test_the_fold_over_restarts(
+    entries: list[RemedyEntry | NotificationEntry], data: st.DataObject
+) -> None:
+    """However often a process starts again, and reads its last entries twice: the same book.
+
+    Each life reads the ledger from its beginning over the wire, applies what it writes itself, and
+    may have told itself something already that it then reads back.
+    """
+    whole = fold(entries)
+    cuts = [0, *sorted(data.draw(st.lists(st.integers(0, len(entries)), max_size=4)))]
+    for cut, end in zip(cuts, [*cuts[1:], len(entries)], strict=True):
+        life = fold(decode_entry(encode_entry(entry)) for entry in entries[:cut])
+        again = data.draw(st.integers(0, 1))
+        for entry in [*entries[max(cut - again, 0) : cut], *entries[cut:end]]:
+            life.apply(entry)
+        life.offset = end
+        assert books_equal(life, fold(entries[:end]))
+    assert {scope for scope, minor in whole.reserved_minor.items() if minor < 0} == set()
+
+
+def books_equal(one: Book, other: Book) -> bool:
+    """All of it, also what is kept to find accounts quickly."""
+    return (
+        one.accounts == other.accounts
+        and one.alerts == other.alerts
+        and +one.reserved_minor == +other.reserved_minor
+        and +one.spent_minor == +other.spent_minor
+        and {a.request.remedy_id for a in one.open()} == {a.request.remedy_id for a in other.open()}
+        and {a.request.remedy_id for a in one.held()} == {a.request.remedy_id for a in other.held()}
+        and one.offset == other.offset
+    )
 
 
 def test_a_first_entry_needs_its_request() -> None:

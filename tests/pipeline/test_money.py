@@ -319,3 +319,30 @@ def test_zombie_cannot_touch_its_successors_money(redis_server: RedisServer, nam
             run(zombie.keep_ready())
         assert outcomes(world) == {"P1": ("issued", None)}
         assert list(world.books()[0].accounts) == [request(policies, 1).remedy_id]
+
+
+def test_written_into_a_running_server(redis_server: RedisServer, name: str) -> None:
+    """An old snapshot written key by key into the same server is found at the next look."""
+    policies = changed()
+    with world_of(redis_server.url, name, policies) as (world, run):
+
+        async def keys() -> dict[bytes, Any]:
+            found = [key async for key in world.client.scan_iter(match="{" + name + "}*")]
+            return {key: await world.client.dump(key) for key in found}
+
+        async def restore(old: dict[bytes, Any]) -> None:
+            for key in await keys():
+                await world.client.delete(key)
+            for key, value in old.items():
+                await world.client.restore(key, 0, value)
+
+        for lane in (0, 1):
+            run(world.issuers[lane].work([request(policies, lane)]))
+        old = run(keys())
+        for lane in (0, 1):
+            run(world.issuers[lane].work([request(policies, 2 + lane)]))
+        run(restore(old))
+        cache = run(read_cache(world.client, name))
+        assert reconcile(world.books(), cache, None), "it is behind"
+        run(world.keep_ready())
+        assert reconcile(world.books(), run(read_cache(world.client, name)), None) == []
