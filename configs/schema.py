@@ -64,6 +64,11 @@ class ParcelsConfig(Section):
     """A delivery that was never out for delivery is abnormal where at least this share was."""
     soonest_probability: Share = 0.0001
     """A delivery is implausibly soon when so small a share of a lane's is sooner."""
+    wrong_signoffs: Share = 0.003
+    """Share of sign-offs that are wrong, before anything is known of one."""
+    least_wrong_probability: Share = 0.2
+    """A delivery that breaks no rule is abnormal when its last steps together make it so likely
+    wrong."""
     allowed_lateness_seconds: Lateness = 3600
     """A count is late when its bucket ended so long before the clock. The same in all sections."""
     max_parcels: Count = 2_000_000

@@ -57,6 +57,8 @@ class SignoffReason(StrEnum):
     IMPLAUSIBLY_SOON = "delivered_implausibly_soon"
     AFTER_RETURNING = "delivered_after_returning"
     AFTER_LOST = "delivered_after_lost"
+    UNUSUAL_STEP = "delivered_after_unusual_step"
+    """After a scan that this carrier's parcels are hardly ever delivered after."""
 
 
 class CustomsReason(StrEnum):
@@ -196,6 +198,8 @@ class SignoffAbnormal(_ParcelDecision, frozen=True, kw_only=True, tag="signoff.a
     """A delivery scan that is hard to believe."""
 
     reason: SignoffReason
+    wrong_probability: float | None = None
+    """How likely it is wrong, by all that is learned of last steps; None for no opinion."""
 
 
 class CustomsOverdue(_ParcelDecision, frozen=True, kw_only=True, tag="customs.overdue"):

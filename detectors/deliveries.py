@@ -2,13 +2,20 @@
 
 import numpy as np
 
-from detectors.decisions import Evidence, SignoffAbnormal, decision_id, instant
+from detectors.decisions import (
+    Evidence,
+    SignoffAbnormal,
+    SignoffReason,
+    decision_id,
+    instant,
+)
 from detectors.events import Milestone
 from detectors.parcel_table import Block, Flag, ParcelTable, has, some
 from detectors.sayings import Sayings
-from detectors.scan_columns import LOST, RETURNED, RETURNING, Index
+from detectors.scan_columns import LOST, MILESTONES, RETURNED, RETURNING, Index, Seconds
 from detectors.scans import Scans
-from detectors.signoff import MODEL, SignOff, Suspicion, suspicion
+from detectors.signoff import MODEL, LastStep, SignOff, Suspicion, suspicion, together
+from detectors.stalls import span
 from detectors.usual import Usual
 
 
@@ -22,10 +29,13 @@ class Deliveries:
         said: Sayings,
         *,
         least_attempted_share: float,
+        least_wrong_probability: float,
         config_version: str,
     ) -> None:
         self._parcels, self._usual, self._said = parcels, usual, said
+        self._steps = usual.last_steps
         self._least_share = least_attempted_share
+        self._least_wrong = least_wrong_probability
         self._config_version = config_version
 
     def judge(self, scans: Scans, events: Index, block: Block) -> None:
@@ -45,20 +55,32 @@ class Deliveries:
         if np.count_nonzero(measured):
             odd |= measured & (took < self._usual.soonest(lane))
         if np.count_nonzero(attempted) < len(attempted):
-            odd |= ~attempted & self._usual.usually_attempted(carrier, self._least_share)
+            odd |= ~attempted & self._steps.usually_attempted(carrier, self._least_share)
+        gap = scans.at[events] - block["last_at"]
+        shares = self._shares(block, region, gap, took)
+        odd |= self._steps.model.probability(shares) >= self._least_wrong
         if np.count_nonzero(odd):
             self._parcels.put(scans.rows[events[odd]], some(block, odd))
             for event in events[odd].tolist():
                 self.judge_one(scans, event)
-        self._usual.learn_attempts(carrier, attempted)
+        self._steps.learn(block, region, gap)
         self._usual.learn_legs(lane[measured], took[measured])
+
+    def _shares(self, block: Block, region: Index, gap: Seconds, took: Seconds) -> list[Seconds]:
+        """Return the shares of usual deliveries as odd as each, in the order of _STEPS."""
+        measured = (block["outside_at"] != 0) & (block["destination"] != 0)
+        legs = np.full(len(block), np.nan)
+        if np.count_nonzero(measured):
+            lane = block["lane"].astype(np.int64)[measured]
+            legs[measured] = self._usual.leg_shares(lane, took[measured])
+        return [*self._steps.shares(block, region, gap), legs]
 
     def judge_one(self, scans: Scans, event: int) -> None:
         """Say so when the delivery at a position of the batch breaks a rule."""
         state, row = self._parcels, int(scans.rows[event])
         facts, record = state.facts(row), state.rows[row]
         outside, stage = float(record["outside_at"]), int(record["stage"])
-        share, deliveries = self._usual.attempted(int(record["carrier"]))
+        share, deliveries = self._steps.attempted(int(record["carrier"]))
         measured = outside != 0 and facts["destination_region"] is not None
         soonest = float(self._usual.soonest(np.array([record["lane"]], np.int64))[0])
         found = suspicion(
@@ -75,10 +97,28 @@ class Deliveries:
             ),
             self._least_share,
         )
+        steps, wrong = self._together(scans, event)
+        found = found or together(steps, wrong, self._least_wrong)
         if found is not None:
-            self._say(scans, event, found)
+            self._say(scans, event, found, wrong if steps else None)
 
-    def _say(self, scans: Scans, event: int, found: Suspicion) -> None:
+    def _together(self, scans: Scans, event: int) -> tuple[list[LastStep], float]:
+        """Return the steps of a delivery that are known, and how likely it is wrong."""
+        block = self._parcels.gather(scans.rows[[event]])
+        at = scans.at[[event]]
+        gap, took = at - block["last_at"], at - block["outside_at"]
+        shares = self._shares(block, scans.region[[event]], gap, took)
+        wrong = float(self._steps.model.probability(shares)[0])
+        said = _said_of(block[0], scans.columns.regions[event], float(gap[0]), float(took[0]))
+        known = zip(said, (float(share[0]) for share in shares), strict=True)
+        steps = [
+            LastStep(reason=reason, text=text, share=share)
+            for (reason, text), share in known
+            if not np.isnan(share)
+        ]
+        return steps, wrong
+
+    def _say(self, scans: Scans, event: int, found: Suspicion, wrong: float | None) -> None:
         row, at = int(scans.rows[event]), float(scans.at[event])
         facts = self._parcels.facts(row) | {
             "milestone": Milestone.DELIVERED,
@@ -94,6 +134,7 @@ class Deliveries:
             decided_at=instant(float(scans.clock[event])),
             occurred_at=instant(at),
             reason=found.reason,
+            wrong_probability=None if wrong is None else float(f"{wrong:.3g}"),
             evidence=Evidence(
                 text=found.text,
                 unit=found.unit,
@@ -107,3 +148,24 @@ class Deliveries:
             ),
         )
         self._said.say(event, decision)
+
+
+def _said_of(
+    record: np.void, region: str | None, gap_seconds: float, took_seconds: float
+) -> list[tuple[SignoffReason, str]]:
+    """Return, for each step, the reason of an odd one and how it reads after `Delivered `."""
+    stage = int(record["stage"])
+    before = MILESTONES[stage - 1].value.replace("_", " ") if stage else "no scan"
+    if int(record["flags"]) & Flag.TURNED_BACK:
+        way = SignoffReason.AFTER_RETURNING, f"after it had turned back and {before}"
+    elif not int(record["flags"]) & Flag.ATTEMPTED:
+        text = f"after {before}, without having been out for delivery"
+        way = SignoffReason.WITHOUT_OUT_FOR_DELIVERY, text
+    else:
+        way = SignoffReason.UNUSUAL_STEP, f"after {before}"
+    return [
+        way,
+        (SignoffReason.IMPLAUSIBLY_SOON, f"{span(gap_seconds)} after its last scan"),
+        (SignoffReason.OTHER_REGION, f"in {region}"),
+        (SignoffReason.IMPLAUSIBLY_SOON, f"{span(took_seconds)} after its first scan"),
+    ]

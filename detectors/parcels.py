@@ -89,6 +89,10 @@ class ParcelsCore:
         A delivery that was never out for delivery is abnormal where at least this share was.
     soonest_probability
         A delivery is implausibly soon when so small a share of a lane's is sooner.
+    wrong_signoffs
+        Share of sign-offs that are wrong, before anything is known of one.
+    least_wrong_probability
+        A delivery that breaks no rule is abnormal when its last steps make it so likely wrong.
     allowed_lateness_seconds
         A count is marked late when its bucket ended so long before the clock; as in `flow`.
     max_parcels
@@ -115,6 +119,8 @@ class ParcelsCore:
         recycle_days: float = 30.0,
         least_attempted_share: float = 0.99,
         soonest_probability: float = 0.0001,
+        wrong_signoffs: float = 0.003,
+        least_wrong_probability: float = 0.2,
         allowed_lateness_seconds: int = HOUR_SECONDS,
         max_parcels: int = 2_000_000,
     ) -> None:
@@ -135,6 +141,7 @@ class ParcelsCore:
             max_segments=max_segments,
             least_wait_seconds=least_wait_seconds,
             soonest_probability=soonest_probability,
+            wrong_signoffs=wrong_signoffs,
             shared=len(sources) > 1,
         )
         self._pupil = Pupil(source, sources, self._usual, epoch_seconds=epoch_seconds)
@@ -157,6 +164,7 @@ class ParcelsCore:
             self._usual,
             self._said,
             least_attempted_share=least_attempted_share,
+            least_wrong_probability=least_wrong_probability,
             config_version=config_version,
         )
         self._movements = Movements(

@@ -1,27 +1,24 @@
-"""Sign-offs that are hard to believe: rules on a `delivered` scan.
+"""Sign-offs that are hard to believe: rules on a `delivered` scan, and all its steps together.
 
 Which scan is missing is learned, not assumed: a carrier that seldom scans `out_for_delivery` is
-not suspected for its absence, and how soon is implausible depends on the lane.
+not suspected for its absence, and how soon is implausible depends on the lane. The rules are a
+floor: what breaks none of them is abnormal if its steps together are (`detectors.plausibility`).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.decisions import SignoffReason
-from detectors.sketches import Sketches
 
-MODEL: Final = "signoff/1"
-_ATTEMPTED, _OTHER = 0, 1
-"""Bins of the histograms of deliveries."""
+MODEL: Final = "signoff/2"
+_ODD: Final = 0.05
 _SAYS: Final = {
     SignoffReason.AFTER_LOST: "Delivered after it was reported lost.",
     SignoffReason.AFTER_RETURNING: "Delivered although it was on its way back to the sender.",
 }
-
-Numbers = NDArray[np.int64]
 
 
 class SignOff(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +50,38 @@ class Suspicion(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None = None
     probability: float | None = None
     observations: int = 0
+
+
+class LastStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a delivery and the share of usual deliveries at least as odd in it."""
+
+    reason: SignoffReason
+    text: str
+    share: float
+
+
+def together(steps: Sequence[LastStep], wrong: float, least: float) -> Suspicion | None:
+    """Return a suspicion where a sign-off is wrong with at least the probability `least`.
+
+    Its reason is the oddest step's; the text names all that one in twenty usual deliveries has or
+    fewer.
+    """
+    if wrong < least or not steps:
+        return None
+    ranked = sorted(steps, key=lambda step: step.share)
+    odd = [f"{step.text} ({_one_in(step.share)})" for step in ranked if step.share <= _ODD]
+    return Suspicion(
+        reason=ranked[0].reason,
+        text=f"Delivered {', '.join(odd) or ranked[0].text}: {wrong:.0%} likely to be wrong.",
+        unit="probability",
+        observed=round(wrong, 4),
+        threshold=least,
+        probability=float(f"{np.prod([step.share for step in ranked]):.3g}"),
+    )
+
+
+def _one_in(share: float) -> str:
+    return f"1 in {round(1 / max(share, 1e-9)):,} deliveries"
 
 
 def suspicion(delivery: SignOff, least_share: float) -> Suspicion | None:
@@ -107,46 +136,3 @@ def _unattempted(delivery: SignOff, least_share: float) -> Suspicion | None:
         probability=1 - share,
         observations=delivery.deliveries,
     )
-
-
-class AttemptShares:
-    """Share of each carrier's deliveries that were scanned as out for delivery before.
-
-    A histogram of two bins in `sketches`, with its epochs, its forgetting and its state.
-    """
-
-    def __init__(
-        self,
-        *,
-        half_life_days: float,
-        min_observations: int,
-        max_carriers: int,
-        shared: bool = False,
-    ) -> None:
-        self.min_observations = min_observations
-        self.sketches = Sketches(
-            "attempts",
-            half_life_days=half_life_days,
-            max_rows=max_carriers,
-            levels=1,
-            shared=shared,
-        )
-
-    def code(self, carrier: str) -> int:
-        """Return a number for a carrier, valid until the sketches forget codes."""
-        return self.sketches.code(carrier)
-
-    def learn_many(self, codes: Numbers, attempted: NDArray[np.bool_]) -> None:
-        """Count deliveries, shape (n,), and whether they were attempted before."""
-        self.sketches.count_many(codes, np.where(attempted, _ATTEMPTED, _OTHER))
-
-    def share(self, code: int) -> tuple[float | None, int]:
-        """Return the share and how many deliveries it was learned from; None for too few."""
-        row = int(self.sketches.rows(np.array([code]))[0, 0])
-        if row < 0:
-            return None, 0
-        attempted, other = self.sketches.weights(row)[[_ATTEMPTED, _OTHER]].tolist()
-        total = attempted + other
-        if total < self.min_observations:
-            return None, round(total)
-        return attempted / total, round(total)

@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 
 from detectors.dwell import DwellModel, Segment
-from detectors.histograms import Q95
+from detectors.histograms import EDGES, Q95
+from detectors.last_steps import LastSteps
 from detectors.parcel_table import Block, ParcelTable
+from detectors.plausibility import Answers, Plausibility, soonness
 from detectors.scan_columns import MILESTONES, Index, Mask, Seconds
-from detectors.signoff import AttemptShares
 from detectors.sketch_pending import once
 from detectors.sketches import Sketches
 from detectors.tallies import Tally, most_seen
@@ -23,7 +24,7 @@ _STAGES: Final = 2 * (len(MILESTONES) + 1)
 """Stages of a lane: a milestone, outside or in the destination region."""
 _UNASKED: Final = -2.0
 _CARRIERS: Final = 10_000
-"""Carriers whose reporting lags and attempts are known."""
+"""Carriers whose reporting lags are known."""
 
 
 class Usual:
@@ -40,6 +41,7 @@ class Usual:
         max_segments: int,
         least_wait_seconds: float,
         soonest_probability: float,
+        wrong_signoffs: float = 0.003,
         shared: bool = False,
     ) -> None:
         self._parcels = parcels
@@ -68,28 +70,32 @@ class Usual:
         self.lag = Sketches(
             "lags", half_life_days=half_life_days, max_rows=_CARRIERS, levels=1, shared=shared
         )
-        self.attempts = AttemptShares(
-            half_life_days=half_life_days,
-            min_observations=4 * min_observations,
-            max_carriers=_CARRIERS,
-            shared=shared,
+        self.last_steps = LastSteps(
+            parcels,
+            Plausibility(
+                wrong_signoffs,
+                half_life_days=half_life_days,
+                min_observations=4 * min_observations,
+                max_segments=max_segments,
+                shared=shared,
+            ),
         )
         self.forget_codes()
 
     def sketches(self) -> tuple[Sketches, ...]:
         """Return the histograms, which the state consists of."""
-        return self.dwell.sketches, self.last_leg.sketches, self.lag, self.attempts.sketches
+        last_steps = self.last_steps.model.sketches()
+        return self.dwell.sketches, self.last_leg.sketches, self.lag, *last_steps
 
     def forget_codes(self) -> None:
         """Forget what is derived: after loading, or when there are too many codes."""
         self.dwell.forget_codes()
         self.last_leg.forget_codes()
         self.lag.forget_codes()
-        self.attempts.sketches.forget_codes()
+        self.last_steps.forget_codes()
         self._segment_of = np.full(64 * _STAGES, -1, np.int64)
         self._leg_of = np.full(64, -1, np.int64)
         self._lag_of = np.full(64, -1, np.int64)
-        self._attempts_of = np.full(64, -1, np.int64)
         self._forget_answers()
 
     def fold(self, day: float) -> None:
@@ -155,30 +161,24 @@ class Usual:
             soonest = self._soonest_of[lane]
         return soonest
 
+    def leg_shares(self, lane: Index, seconds: Seconds) -> Seconds:
+        """Return the share of each lane's last legs that are as short; NaN for unknown."""
+        bins = np.searchsorted(EDGES, seconds, side="right")
+        return self._legs.of(self._leg_codes(lane), bins)
+
+    def _leg_soonness(self, code: int) -> Seconds:
+        return soonness(self.last_leg.sketches, code, 4 * self.min_observations)
+
     def learn_legs(self, lane: Index, seconds: Seconds) -> None:
         """Count last legs of parcels, shape (n,)."""
         if len(lane):
             self.last_leg.learn_many(self._leg_codes(lane), seconds)
 
-    def usually_attempted(self, carrier: Index, least_share: float) -> Mask:
-        """Tell of each carrier whether nearly all its deliveries were out for delivery before."""
-        usual = np.zeros(len(self._parcels.carriers) + 1, np.bool_)
-        for number in once(carrier).tolist():
-            share, _ = self.attempted(number)
-            usual[number] = share is not None and share >= least_share
-        return usual[carrier]
-
-    def attempted(self, carrier: int) -> tuple[float | None, int]:
-        """Return the share of a carrier's deliveries attempted before, and of how many."""
-        return self.attempts.share(int(self._attempts_codes(np.array([carrier]))[0]))
-
-    def learn_attempts(self, carrier: Index, attempted: Mask) -> None:
-        """Count deliveries, shape (n,), and which were attempted before."""
-        self.attempts.learn_many(self._attempts_codes(carrier), attempted)
-
     def _forget_answers(self) -> None:
         self._wait_of = np.full(len(self._segment_of), _UNASKED)
         self._soonest_of = np.full(64, _UNASKED)
+        self.last_steps.model.forget_answers()
+        self._legs = Answers(self._leg_soonness)
         self._lag_seconds = np.zeros(0)
 
     def _ask(self, segments: Index) -> None:
@@ -211,13 +211,6 @@ class Usual:
         carriers = self._parcels.carriers
         self._lag_of = _stretched(self._lag_of, len(carriers) + 1)
         return _looked_up(self._lag_of, carrier, lambda n: self.lag.code(carriers[n] or ""))
-
-    def _attempts_codes(self, carrier: Index) -> Index:
-        carriers = self._parcels.carriers
-        self._attempts_of = _stretched(self._attempts_of, len(carriers) + 1)
-        return _looked_up(
-            self._attempts_of, carrier, lambda n: self.attempts.code(carriers[n] or "")
-        )
 
     def _lags(self, carrier: Index) -> Seconds:
         """Return how late each carrier reports, seconds; 0 while unknown."""

@@ -11,6 +11,7 @@ from detectors.counts import SeasonalCounts
 from detectors.expectation import CountExpectation
 from detectors.outbreak import OutbreakScan
 from detectors.outbreak_odds import OutbreakOdds
+from detectors.plausibility import Plausibility
 from tests.detectors.contract import river_checks
 
 HOURS = 24 * 40
@@ -27,6 +28,18 @@ def outbreaks() -> list[tuple[dict[str, Any], bool]]:
     return stream
 
 
+def signoffs() -> list[tuple[dict[str, Any], bool]]:
+    """Deliveries of which every twentieth is signed for minutes after it arrived elsewhere."""
+    chance = np.random.default_rng(6)
+    stream: list[tuple[dict[str, Any], bool]] = []
+    for number in range(400):
+        wrong = number % 20 == 19
+        gap = 60.0 if wrong else float(chance.uniform(3600, 30_000))
+        usual = {"carrier": "swift", "stage": 9, "attempted": True, "gap_seconds": gap}
+        stream.append((usual | {"destination": "R1", "region": "R2" if wrong else "R1"}, wrong))
+    return stream
+
+
 STREAMS: list[tuple[base.Estimator, list[tuple[dict[str, Any], Any]] | None]] = [
     (SeasonalCounts(), None),
     (SeasonalCounts(bucket_seconds=86_400, min_days=14), None),
@@ -35,6 +48,7 @@ STREAMS: list[tuple[base.Estimator, list[tuple[dict[str, Any], Any]] | None]] = 
     (CountExpectation(), None),
     (OutbreakOdds(3600), outbreaks()),
     (OutbreakScan(windows=(1, 12), min_days=2), outbreaks()),
+    (Plausibility(min_observations=20), signoffs()),
 ]
 
 

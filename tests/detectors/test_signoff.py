@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from detectors.decisions import SignoffReason
-from detectors.signoff import AttemptShares, SignOff, suspicion
+from detectors.signoff import LastStep, SignOff, suspicion, together
 
 FINE: dict[str, Any] = {
     "returning": False,
@@ -60,48 +59,24 @@ def test_what_is_unknown_accuses_nobody(fields: dict[str, Any]) -> None:
     assert why(**fields) is None
 
 
-def learn(model: AttemptShares, deliveries: int, attempted: int) -> None:
-    """Teach deliveries of one carrier, so many of them attempted before."""
-    codes = np.full(deliveries, model.code("swift"))
-    model.learn_many(codes, np.arange(deliveries) < attempted)
+def step(share: float, text: str = "in R09") -> LastStep:
+    """Return a step of a delivery that so small a share of usual ones has."""
+    return LastStep(reason=SignoffReason.OTHER_REGION, text=text, share=share)
 
 
-def share(model: AttemptShares, carrier: str = "swift") -> tuple[float | None, int]:
-    """Return what is known of a carrier."""
-    return model.share(model.code(carrier))
-
-
-def shares() -> AttemptShares:
-    """Return shares that have an opinion after ten deliveries."""
-    return AttemptShares(half_life_days=10.0, min_observations=10, max_carriers=100)
-
-
-def test_a_share_counts_from_the_next_fold_on() -> None:
-    """Within an epoch what is learned changes no judgement."""
-    model = shares()
-    learn(model, 20, 15)
-    assert share(model) == (None, 0)
-    model.sketches.fold(1.0)
-    assert share(model) == (0.75, 20)
-    assert share(model, "comet") == (None, 0)
-
-
-def test_a_share_forgets() -> None:
-    """After a half-life the old deliveries weigh half of what they did."""
-    model = shares()
-    learn(model, 20, 20)
-    model.sketches.fold(0.0)
-    learn(model, 10, 0)
-    model.sketches.fold(10.0)
-    assert share(model) == (0.5, 20)
-
-
-def test_what_was_counted_before_a_reload_is_folded_after_it() -> None:
-    """Deliveries of the running epoch survive in the state."""
-    model, copy = shares(), shares()
-    learn(model, 20, 20)
-    copy.sketches.fold(0.5)
-    copy.sketches.apply(model.sketches.changes())
-    copy.sketches.forget_codes()
-    copy.sketches.fold(1.0)
-    assert share(copy) == (1.0, 20)
+def test_steps_together_speak_from_a_probability_on() -> None:
+    """The oddest step gives the reason, and all odd ones are named with how rare they are."""
+    soon = LastStep(
+        reason=SignoffReason.IMPLAUSIBLY_SOON, text="6 min after its last scan", share=0.0001
+    )
+    steps = [step(0.002), soon, step(0.6, "after arrived")]
+    assert together(steps, 0.19, 0.2) is None
+    assert together([], 0.9, 0.2) is None
+    found = together(steps, 0.62, 0.2)
+    assert found is not None
+    assert found.reason is SignoffReason.IMPLAUSIBLY_SOON
+    assert found.text == (
+        "Delivered 6 min after its last scan (1 in 10,000 deliveries), "
+        "in R09 (1 in 500 deliveries): 62% likely to be wrong."
+    )
+    assert (found.unit, found.observed, found.threshold) == ("probability", 0.62, 0.2)
