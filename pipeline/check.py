@@ -10,6 +10,7 @@ import typer
 from configs.load import SHIPPED, Config, load_config
 from configs.problems import ConfigError, Problem
 from pipeline.failures import USAGE
+from pipeline.lints import find
 from pipeline.settings import Settings
 
 
@@ -25,11 +26,15 @@ def check_command(
 ) -> None:
     """Check the configuration and the settings; every problem with file, line and field.
 
+    Also of rules: never reached, sharing decisions, beyond authority or budgets, in another
+    currency, with texts that name unknown facts or promise what is not given.
+
     Example: forewarn check --config my-config
 
-    Exit code 0 when all is right, 2 when not.
+    Exit code 0 when all is right (warnings may be meant), 2 when not.
     """
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     loaded: Config | None = None
     try:
         Settings.load()
@@ -39,12 +44,22 @@ def check_command(
         loaded = load_config(config)
     except ConfigError as error:
         problems += error.problems
+    if loaded is not None:
+        found = find(loaded)
+        problems += found.errors
+        warnings += found.warnings
     if as_json:
-        report = {"ok": not problems, "problems": [asdict(problem) for problem in problems]}
+        report = {
+            "ok": not problems,
+            "problems": [asdict(problem) for problem in problems],
+            "warnings": [asdict(problem) for problem in warnings],
+        }
         typer.echo(json.dumps(report | _about(loaded)))
     else:
         for problem in problems:
             typer.echo(f"error: {problem}", err=True)
+        for problem in warnings:
+            typer.echo(f"warning: {problem}", err=True)
         if loaded is not None and not problems:
             typer.echo(_summary(loaded))
     if problems:

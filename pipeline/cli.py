@@ -43,6 +43,7 @@ ENTRIES: Final = (
     Entry("surges", "pipeline.surges_command:surges_app", "Score counts of any kind for surges."),
     Entry("explain", "pipeline.explain_command:explain_command", "Tell why a parcel was flagged."),
     Entry("check", "pipeline.check:check_command", "Check a configuration."),
+    Entry("preview", "pipeline.preview:preview_command", "Look at what customers would read."),
     Entry(
         "dead-letters", "pipeline.dead_letters:dead_letters_app", "What was unreadable, and why."
     ),

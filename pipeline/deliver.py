@@ -28,6 +28,7 @@ from pipeline import money_metrics, topics
 from pipeline.health import HealthServer
 from pipeline.lanes import Lane, Outside
 from pipeline.ledger_log import deliver_group
+from pipeline.lints import find
 from pipeline.outlet import Outlet
 from pipeline.promises import Promises
 from pipeline.records import RawRecord
@@ -55,6 +56,9 @@ _CLOSE_SECONDS: Final = 10.0
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; raises what stopped it otherwise."""
     config = load_config(settings.config)
+    mistakes = find(config).errors
+    if mistakes:  # money does not move by rules that cannot be meant
+        raise ConfigError(mistakes)
     asyncio.run(run(settings, config.policies, texts=config.texts))
 
 

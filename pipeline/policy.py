@@ -87,7 +87,7 @@ def judge(decision: Decision, policies: Policies) -> Verdict:
         return alert_of(decision, kind, rule.operations)
     if rule.remedy is None:
         return Nothing.RULE_SAYS_NOTHING
-    return _request(decision, kind, rule, rule.remedy, policies)
+    return request_of(decision, rule, policies)
 
 
 def rule_for(decision: Decision, policies: Policies) -> Rule | None:
@@ -104,9 +104,10 @@ def rule_for(decision: Decision, policies: Policies) -> Rule | None:
     )
 
 
-def _request(
-    decision: Decision, kind: Kind, rule: Rule, remedy: Remedy, policies: Policies
-) -> RemedyRequest:
+def request_of(decision: Decision, rule: Rule, policies: Policies) -> RemedyRequest:
+    """Return what a rule with a remedy asks for a decision."""
+    remedy, kind = rule.remedy, _KINDS[type(decision)]
+    assert remedy is not None
     money, coupon = remedy.money, remedy.coupon
     form = Form.REFUND if remedy.refund else Form.COUPON
     amount = money.amount_minor if money else 0
