@@ -42,6 +42,7 @@ ENTRIES: Final = (
     Entry("replay", "pipeline.replay_command:replay_command", "Run the same detectors over files."),
     Entry("surges", "pipeline.surges_command:surges_app", "Score counts of any kind for surges."),
     Entry("explain", "pipeline.explain_command:explain_command", "Tell why a parcel was flagged."),
+    Entry("effect", "pipeline.effect_command:effect_command", "Tell whether remedies work."),
     Entry("check", "pipeline.check:check_command", "Check a configuration."),
     Entry("preview", "pipeline.preview:preview_command", "Look at what customers would read."),
     Entry(

@@ -1,9 +1,9 @@
 """Do remedies work? Customers held out at random against the others, from what was written down.
 
-A customer counts once, from the first remedy that was asked for them (given or held out: both are in
-the ledger), and all that happens within a window after it. Who is compared was settled by a hash
+A customer counts once, from the first remedy that was asked for them (given or held out: both are
+in the ledger), and all that happens within a window after it. Who is compared was settled by a hash
 before anything happened, so nothing but the remedies can explain a difference. Refusals for other
-reasons (caps, budgets, too late) stay in the treated group: what is measured is the policy as it is.
+reasons (caps, budgets, too late) stay in the treated group: the policy is measured as it is.
 """
 
 from collections import Counter, defaultdict
@@ -113,7 +113,7 @@ def is_held_out(account: Account) -> bool:
 def units(evidence: Evidence, window: timedelta) -> list[Unit]:
     """Return the customers whose window is over, in the order it ended."""
     first: dict[str, Account] = {}
-    for account in sorted(evidence.accounts, key=lambda each: _when(each)):
+    for account in sorted(evidence.accounts, key=_when):
         customer = account.request.customer_id
         if customer is not None:
             first.setdefault(customer, account)
