@@ -44,6 +44,7 @@ ENTRIES: Final = (
     Entry("explain", "pipeline.explain_command:explain_command", "Tell why a parcel was flagged."),
     Entry("effect", "pipeline.effect_command:effect_command", "Tell whether remedies work."),
     Entry("check", "pipeline.check:check_command", "Check a configuration."),
+    Entry("test", "pipeline.case_command:case_command", "Try detectors and policies on cases."),
     Entry("preview", "pipeline.preview:preview_command", "Look at what customers would read."),
     Entry(
         "dead-letters", "pipeline.dead_letters:dead_letters_app", "What was unreadable, and why."

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from configs import mapping
+from configs.case_schema import Cases
 from configs.mapping import Mapping
 from configs.policy_schema import Policies
 from configs.problems import model_in
@@ -30,6 +31,7 @@ _FILES: Final[dict[str, type[BaseModel]]] = {
     "policies": Policies,
     "settings": Settings,
     "mapping": Mapping,
+    "cases": Cases,
 }
 _HEAD: Final = """\
 # Configuration reference
