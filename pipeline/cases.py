@@ -22,9 +22,11 @@ from pipeline.remedies import Nothing, OperationsAlert, RemedyRequest
 from pipeline.replay import replay
 from pipeline.samples import decision_from
 
-_FOLLOWING: Final = (
-    "stall.worsened", "stall.cleared", "surge.updated", "surge.closed", "feed.resumed",
-)  # fmt: skip
+_FOLLOWING: Final = frozenset(
+    f"{kind}.{what}"
+    for kind in ("stall", "surge", "capacity", "feed", "facility", "lane")
+    for what in ("worsened", "updated", "cleared", "closed", "resumed")
+)
 """Kinds that follow from others: they count only where a case expects their kind."""
 _STREAMS: Final = ("surge.", "capacity.", "feed.", "facility.", "lane.")
 """Kinds about regions, carriers and places: likewise."""

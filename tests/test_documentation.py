@@ -22,6 +22,7 @@ DOCUMENTS = (
     "docs/real-data.md",
     "docs/performance.md",
     "docs/guarantees.md",
+    "docs/remedies.md",
     "docs/scaling.md",
     "docs/surges.md",
 )
