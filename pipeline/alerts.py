@@ -64,7 +64,14 @@ def alert_of(decision: Decision, kind: Kind, operations: Operations | None) -> O
         starts_at=began or decision.decided_at,
         expires_seconds=told.expires_hours * 3600,
         silent_carrier=decision.carrier if isinstance(decision, FeedSilent | FeedResumed) else None,
+        stuck_facility=_facility(decision),
     )
+
+
+def _facility(decision: Decision) -> str | None:
+    """Return the place a decision is about, as `carrier/facility`."""
+    kind, _, place = decision.subject.partition("/")
+    return place if kind == "facility" else None
 
 
 def _labels(decision: Decision, kind: Kind) -> dict[str, str]:

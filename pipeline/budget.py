@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """A carrier whose feed has fallen silent."""
+    """A carrier whose feed has fallen silent, or a place (`carrier/facility`) that is stuck."""
 
     carrier: str
     since: int
@@ -208,12 +208,12 @@ def key_prefix(prefix: str) -> str:
 
 
 def silences(book: Book) -> list[Silence]:
-    """Return the carriers that a ledger says are silent."""
+    """Return the carriers that a ledger says are silent, and the places that are stuck."""
     alerts = (entry.alert for entry in book.alerts.values())
     return [
-        Silence(alert.silent_carrier, int(alert.starts_at.timestamp()))
+        Silence(alert.holds_back, int(alert.starts_at.timestamp()))
         for alert in alerts
-        if alert.silent_carrier
+        if alert.holds_back
     ]
 
 

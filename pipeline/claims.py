@@ -77,7 +77,11 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     """With this fact a person decides first."""
     proof: Fact | None = None
     """Without this fact it is refused."""
+    incident: bool = False
+    """Whether an incident at its facility holds it."""
     carrier: str | None = None
+    place: str | None = None
+    """`carrier/facility`: no carrier's name has a slash."""
     refuse: Reason | None = None
     hold: Reason | None = None
     again: bool = False
@@ -104,7 +108,9 @@ class Limits:
             caps=tuple(self._caps(request)),
             causes=self._causes(request),
             carrier=request.carrier,
+            place=f"{request.carrier}/{request.facility}" if request.facility else None,
             feed=self._policies.breaker.hold_when_feed_silent,
+            incident=self._policies.breaker.hold_in_incident,
             marks=tuple(_marks(request)),
             care=self._care(request),
             proof=proof,

@@ -383,14 +383,14 @@ class Issuer:
         feeds = [
             entry.alert
             for entry in entries
-            if isinstance(entry, AlertEntry) and entry.alert.silent_carrier
+            if isinstance(entry, AlertEntry) and entry.alert.holds_back
         ]
         try:
             with spent_on("redis"):
                 await self._reservations.settle(
                     moves,
                     silent=[_silence(alert) for alert in feeds if alert.firing],
-                    speaking=[str(alert.silent_carrier) for alert in feeds if not alert.firing],
+                    speaking=[str(alert.holds_back) for alert in feeds if not alert.firing],
                     offset=before,
                     reached=self.book.offset,
                 )
@@ -417,4 +417,4 @@ class Issuer:
 
 
 def _silence(alert: OperationsAlert) -> Silence:
-    return Silence(str(alert.silent_carrier), int(alert.starts_at.timestamp()))
+    return Silence(str(alert.holds_back), int(alert.starts_at.timestamp()))

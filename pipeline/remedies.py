@@ -151,6 +151,13 @@ class OperationsAlert(msgspec.Struct, frozen=True, kw_only=True, tag="alert", ta
     expires_seconds: float
     silent_carrier: str | None = None
     """The carrier whose feed this says is silent."""
+    stuck_facility: str | None = None
+    """`carrier/facility`: the place this says is an incident."""
+
+    @property
+    def holds_back(self) -> str | None:
+        """What money is held back for while this fires: a carrier, or a carrier's facility."""
+        return self.silent_carrier or self.stuck_facility
 
 
 class EpisodeEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="type"):

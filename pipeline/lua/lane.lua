@@ -7,7 +7,7 @@
 --   :cap:WHO        hash   partition/remedy id -> decided_at|amount
 --   :flood:CAUSE    zset   partition/remedy id by decided_at
 --   :fact:WHAT      hash   partition/remedy id -> decided_at
---   :silent         hash   carrier -> partition|since
+--   :silent         hash   carrier, or carrier/facility -> partition|since
 --   :ids:PARTITION, :keys:PARTITION   sets: what a rebuild of that partition takes away
 --
 -- What a partition contributed stands under its own number, so that its owner can replace it

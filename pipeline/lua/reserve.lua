@@ -10,10 +10,16 @@ for other = 0, request.partitions - 1 do
   end
 end
 
+local function silent(who, at)
+  local since = who and redis.call('HGET', P .. ':silent', who)
+  return since and at >= tonumber(string.match(since, '|(.+)$'))
+end
+
 local function flooded(r)
-  local since = redis.call('HGET', P .. ':silent', r.carrier or '')
-  if r.feed and since and r.at >= tonumber(string.match(since, '|(.+)$')) then
+  if r.feed and silent(r.carrier, r.at) then
     return 'feed_silent'
+  elseif r.incident and silent(r.place, r.at) then
+    return 'facility_incident'
   end
   local found
   for _, cause in ipairs(r.causes) do

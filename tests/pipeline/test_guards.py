@@ -6,8 +6,17 @@ from typing import Any
 
 import msgspec
 
+from configs.condition_schema import Kind
 from configs.policy_schema import Policies
-from detectors.decisions import CareReason, ClearedReason, CustomerHighCare, StallReason
+from detectors.decisions import (
+    CareReason,
+    ClearedReason,
+    CustomerHighCare,
+    FeedReason,
+    FeedSilent,
+    StallReason,
+)
+from pipeline.alerts import alert_of
 from pipeline.books import read_cache, reconcile
 from pipeline.ledger import Entry
 from pipeline.policy import judge
@@ -77,6 +86,29 @@ def test_budget_of_a_month(redis_server: RedisServer, name: str) -> None:
         found = outcomes(world)
         assert found["P2"] == ("refused", Reason.BUDGET_GLOBAL)
         assert [found[f"P{n}"][0] for n in (0, 1, 3)] == ["issued"] * 3
+
+
+def test_an_incident_holds_what_it_explains(redis_server: RedisServer, name: str) -> None:
+    """While a facility is an incident its parcels' remedies wait, in all lanes and after FLUSHALL."""
+    policies = changed()
+    silent = like_stall(
+        FeedSilent, subject="facility/swift/hub-1", reason=FeedReason.NO_ARRIVALS, silent_since=NOON
+    )
+    incident = msgspec.structs.replace(alert_of(silent, Kind.FEED, None), silent_carrier=None)
+    assert incident.stuck_facility == incident.holds_back == "swift/hub-1"
+    with world_of(redis_server.url, name, policies) as (world, run):
+        run(world.issuers[0].work([incident]))
+        run(world.issuers[1].work([request(policies, 1), request(policies, 2)]))
+        run(world.client.flushdb())
+        elsewhere = request(policies, 11, carrier="atlas")
+        run(world.issuers[1].work([request(policies, 6), elsewhere]))
+        over = msgspec.structs.replace(incident, firing=False)
+        run(world.issuers[0].work([over]))
+        run(world.issuers[1].work([request(policies, 16)]))
+        held, issued = ("held", Reason.FACILITY_INCIDENT), ("issued", None)
+        assert outcomes(world) == {
+            "P1": held, "P2": issued, "P6": held, "P11": issued, "P16": issued,
+        }  # fmt: skip
 
 
 def care(policies: Policies, customer: str, order: str | None = None) -> Any:
