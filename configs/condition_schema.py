@@ -141,7 +141,7 @@ class When(Section):
     category: Names | None = None
     """Categories of complaints, for surges."""
     fragile: StrictBool | None = None
-    """Whether the parcel is known to be fragile."""
+    """Whether the parcel is known to be fragile, for decisions that say so."""
     value: ValueRange | None = None
     """Declared value."""
     probability_at_most: Probability | None = None

@@ -78,7 +78,8 @@ class Caps(Section):
     """A second, shorter window for a customer."""
     order: Cap
     address: Cap | None = None
-    """By the hash of the address, where scans bring one: many accounts at one door."""
+    """By `address_hash`, for many accounts at one door: for decisions that carry one. The shipped
+    detectors set none, because no event does."""
     remedies_per_day: Annotated[StrictInt, Field(ge=1)] = 100_000
     """Remedies of all customers together, with or without money, a UTC day of the decision."""
 

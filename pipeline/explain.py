@@ -148,7 +148,7 @@ def remedy_text(account: Account) -> str:
     request = account.request
     given = [request.template.replace("_", " ")]
     if request.amount_minor:
-        given.append(f"coupon of {money(request.amount_minor, request.currency)}")
+        given.append(f"{request.form} of {money(request.amount_minor, request.currency)}")
     if request.upgrade != "none":
         given.append(str(request.upgrade).replace("_", " "))
     if request.follow_up != "none":

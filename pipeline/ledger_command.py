@@ -85,7 +85,7 @@ def list_command(
         _print_json(msgspec.to_builtins(found[:limit]))
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("remedy", "state", "reason", "amount", "subject", "decided"):
+    for title in ("remedy", "state", "reason", "waits for", "amount", "subject", "decided"):
         table.add_column(title, no_wrap=True)
     for row in found[:limit]:
         table.add_row(*(_plain(part) for part in _line(row)))
@@ -96,7 +96,8 @@ def list_command(
 
 
 def _line(row: Row) -> tuple[str, ...]:
-    return row.remedy_id, row.state, row.reason, row.amount, row.subject, row.decided_at
+    decided = row.decided_at
+    return row.remedy_id, row.state, row.reason, row.waits_for, row.amount, row.subject, decided
 
 
 def _plain(text: str) -> str:

@@ -17,6 +17,7 @@ from pipeline.ledger import (
     decode_entry,
 )
 from pipeline.ledger_log import read_book, read_values
+from pipeline.remedies import Reason
 from pipeline.settings import Kafka
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "|", "%")
@@ -29,6 +30,8 @@ class Row(msgspec.Struct, frozen=True):
     partition: int
     state: str
     reason: str
+    waits_for: str
+    """Who decides what is held."""
     amount_minor: int
     currency: str
     decided_at: str
@@ -77,6 +80,7 @@ def _row(partition: int, account: Account) -> Row:
         partition=partition,
         state=str(account.state),
         reason=str(account.reason or ""),
+        waits_for=_waits_for(account),
         amount_minor=request.amount_minor,
         currency=request.currency,
         decided_at=request.decided_at.isoformat(),
@@ -90,6 +94,21 @@ def _row(partition: int, account: Account) -> Row:
         attempts=account.attempts,
         told=str(account.told) if account.state is State.ISSUED else "",
     )
+
+
+def _waits_for(account: Account) -> str:
+    """Return who decides a held remedy; the night ends by itself."""
+    if account.state is not State.HELD or account.reason is Reason.QUIET_HOURS:
+        return ""
+    request = account.request
+    by_rule = {
+        Reason.OVER_AUTHORITY: request.person,
+        Reason.PERSON_FIRST: request.person,
+        Reason.HIGH_CARE: request.person_in_high_care,
+    }
+    if account.reason not in by_rule:
+        return "operations"  # one cause explains many: it is one decision for all of them
+    return str(by_rule[account.reason] or "")
 
 
 def named(found: Iterable[Row], name: str) -> list[Row]:

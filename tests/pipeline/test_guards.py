@@ -19,6 +19,7 @@ from detectors.decisions import (
 from pipeline.alerts import alert_of
 from pipeline.books import read_cache, reconcile
 from pipeline.ledger import Entry
+from pipeline.ledger_view import rows
 from pipeline.policy import judge
 from pipeline.remedies import EpisodeEnded, Reason
 from sinks.memory import MemorySink
@@ -89,7 +90,7 @@ def test_budget_of_a_month(redis_server: RedisServer, name: str) -> None:
 
 
 def test_an_incident_holds_what_it_explains(redis_server: RedisServer, name: str) -> None:
-    """While a facility is an incident its parcels' remedies wait, in all lanes and after FLUSHALL."""
+    """While a facility is an incident its remedies wait, in all lanes and after FLUSHALL."""
     policies = changed()
     silent = like_stall(
         FeedSilent, subject="facility/swift/hub-1", reason=FeedReason.NO_ARRIVALS, silent_since=NOON
@@ -134,6 +135,27 @@ def test_high_care_is_a_persons_first(redis_server: RedisServer, name: str) -> N
         found = outcomes(world)
         assert found["P1"] == found["P3"] == ("held", Reason.HIGH_CARE)
         assert found["P2"] == found["P4"] == ("issued", None)
+
+
+def test_who_decides_what_is_held(redis_server: RedisServer, name: str) -> None:
+    """The list of what is held says whose word each remedy waits for."""
+    refund = {"template": "apology", "refund": {"amount_minor": 2000}}
+    policies = changed(
+        policies=[{"name": "refunds", "when": {"kind": "stall.opened"}, "remedy": refund},
+                  {"name": "care", "when": {"kind": "customer.high_care"},
+                   "remedy": {"template": "high_care", "person_first": "complaints_lead"}}],
+        breaker={"window_minutes": 60, "carrier_requests": 2, "facility_requests": 500},
+    )  # fmt: skip
+    with world_of(redis_server.url, name, policies) as (world, run):
+        run(world.issuers[0].work([care(policies, "C1")]))
+        run(world.issuers[0].work([request(policies, n) for n in (1, 2, 3)]))
+        found = {row.subject: (row.reason, row.waits_for) for row in rows(world.books())}
+    assert found == {
+        "customer/C1": ("person_first", "complaints_lead"),
+        "parcel/swift/P1": ("high_care", "agent"),
+        "parcel/swift/P2": ("over_authority", "specialist"),
+        "parcel/swift/P3": ("carrier_flood", "operations"),
+    }
 
 
 def test_complaints_count_for_money_with_an_observed_stall_only(

@@ -32,7 +32,7 @@ def parts(
     config = tmp_path / "config"
     config.mkdir()
     data = yaml.safe_load((SHIPPED / "policies.yaml").read_text("utf-8"))
-    data["automatic_limit_minor"] = 1
+    data["authority"]["automatic_minor"] = 1
     (config / "policies.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
     (config / "detectors.yaml").write_bytes((SHIPPED / "detectors.yaml").read_bytes())
     with delivering(
