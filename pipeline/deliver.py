@@ -51,6 +51,7 @@ _CHUNK: Final = 1000
 _POLL_SECONDS: Final = 0.05
 _STUCK_SECONDS: Final = 120.0
 _CLOSE_SECONDS: Final = 10.0
+_CANCEL_SECONDS: Final = 1.0
 
 
 def main(settings: Settings) -> None:
@@ -232,9 +233,7 @@ class Delivery:
 
     async def _drop(self, partitions: Iterable[int]) -> None:
         gone = [self._lanes.pop(p) for p in sorted(partitions) if p in self._lanes]
-        for running in gone:
-            running.task.cancel()
-        await asyncio.gather(*(running.task for running in gone), return_exceptions=True)
+        await end([running.task for running in gone])
         for running in gone:
             running.lane.close()
 
@@ -369,6 +368,19 @@ def _whole(places: Sequence[TopicPartition], names: Sequence[str]) -> set[int]:
     if torn:
         raise WrongTopics(f"partitions {torn} of {' and '.join(names)} were assigned apart")
     return set(found)
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: whoever waits for a rebalance waits for this.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for` loses a cancellation that comes
+    together with what it waits for.
+    """
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=_CANCEL_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)  # nobody else asks how they ended
 
 
 def _wait_for(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:

@@ -220,7 +220,8 @@ class Lane:
         if self._waiting and self.caught_up:
             return
         try:
-            await asyncio.wait_for(self._news.wait(), _IDLE_SECONDS)
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._news.wait()
         except TimeoutError:
             return  # time to look at what is due
 

@@ -8,6 +8,7 @@ python -m tests.faults --list                           what there is
 
 import argparse
 import asyncio
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +35,9 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=BUSY, help=f"runs at once ({BUSY})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome there")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep logs of bad runs there")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="start no run after so many"
+    )
     parser.add_argument("--list", action="store_true", help="print the rows and stop")
     given = parser.parse_args()
     assert rows.ALL, "importing the rows enters them into the table"
@@ -43,7 +47,7 @@ def main() -> None:
             print(f"{one.name:24} {one.group}")  # noqa: T201  it was asked for
         return
     seeds = range(given.first, given.first + given.seeds)
-    outcomes = asyncio.run(_run(chosen, seeds, given.busy, given.keep))
+    outcomes = asyncio.run(_run(chosen, seeds, given))
     show(outcomes, Console(width=None if sys.stdout.isatty() else WIDTH))
     if given.json:
         given.json.write_text(as_json(outcomes) + "\n", encoding="utf-8")
@@ -59,14 +63,14 @@ def _chosen(names: str | None) -> list[Row]:
     return found
 
 
-async def _run(chosen: list[Row], seeds: range, busy: int, keep: Path | None) -> list[Outcome]:
+async def _run(chosen: list[Row], seeds: range, given: argparse.Namespace) -> list[Outcome]:
     outcomes: list[Outcome] = []
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="forewarn-faults-") as made:
-        folder = keep or Path(made)
+        folder = given.keep or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        async with shared(folder, busy) as parts:
-            async for outcome in run_rows(parts, chosen, seeds):
+        async with shared(folder, given.busy) as parts:
+            async for outcome in run_rows(parts, chosen, seeds, given.minutes):
                 outcomes.append(outcome)
                 word = "holds" if outcome.good else f"DOES NOT HOLD: {outcome}"
                 console.print(f"{outcome.row} seed {outcome.seed}: {word}", markup=False)

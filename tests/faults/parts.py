@@ -32,8 +32,10 @@ from tests.faults.verify import Truth, read_truth
 from tests.faults.zygote import Process, Zygote
 from tests.real_parts import Broker, RedisServer, running_kafka, running_redis
 
-_ENDS_SECONDS: Final = 45.0
+_ENDS_SECONDS: Final = 90.0
 _LOOK_SECONDS: Final = 0.3
+_MOST_SECONDS: Final = 1.5
+"""Between two looks, which cost time that the runs need."""
 BUSY: Final = 4
 """Runs that go on at once: they mostly wait."""
 POLICY: Final = {
@@ -242,6 +244,7 @@ class Run:
             if monotonic() > deadline:
                 raise Stuck(f"not after {seconds:.0f} s: {what}\n{await self._state()}")
             await asyncio.sleep(every)
+            every = min(every * 1.2, _MOST_SECONDS)
 
     async def _state(self) -> str:
         truth = await self.truth()
@@ -272,7 +275,9 @@ class Run:
         async def ended() -> bool:
             if (await self.given())["coupons"] < self.wanted:
                 return False
-            truth = await self.truth()
+            truth = await asyncio.to_thread(
+                read_truth, self.kafka, self.list_file, requests_too=False
+            )
             return len(truth.states) >= self.asked and not truth.unfinished and truth.all_told
 
         await self.until(ended, "every request ends", _ENDS_SECONDS, _LOOK_SECONDS)
@@ -434,7 +439,7 @@ def _environment(
         "FOREWARN_KAFKA__GROUP": name,
         "FOREWARN_KAFKA__PARTITIONS": str(partitions),
         "FOREWARN_KAFKA__REPLICATION": str(replication),
-        "FOREWARN_KAFKA__SESSION_TIMEOUT_SECONDS": "2",
+        "FOREWARN_KAFKA__SESSION_TIMEOUT_SECONDS": "3",
         "FOREWARN_KAFKA__TRANSACTION_TIMEOUT_SECONDS": "10",
         "FOREWARN_KAFKA__REQUEST_TIMEOUT_SECONDS": "4",
         "FOREWARN_REDIS__URL": f"redis://127.0.0.1:{proxies[Part.REDIS].port}/0",

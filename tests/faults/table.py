@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import shutil
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -141,38 +142,46 @@ def _judged(one: Row, seed: int, run: Run, truth: Truth, recovered: float | None
 
 
 async def run_rows(
-    shared: Shared, rows: Sequence[Row], seeds: Sequence[int]
+    shared: Shared, rows: Sequence[Row], seeds: Sequence[int], minutes: float = math.inf
 ) -> AsyncIterator[Outcome]:
-    """Run all seeds of each row, some at once; yields outcomes as they come.
+    """Run all rows with each seed, some at once; yields outcomes as they come.
 
-    Rows with brokers of their own go beside the others, a seed at a time: they kill them.
+    Rows with brokers of their own go beside the others, one at a time: they kill them. After
+    `minutes` none is started any more.
     """
-    outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
+    outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
+    until = monotonic() + minutes * 60
+
+    async def run(one: Row, seed: int, brokers: tuple[str, str] | None = None) -> None:
+        if monotonic() < until:
+            outcomes.put_nowait(await run_one(shared, one, seed, brokers))
 
     async def with_brokers() -> None:
         for one in rows:
             if one.cluster is not None:
                 async with one.cluster(shared) as brokers:
                     for seed in seeds:
-                        outcomes.put_nowait(await run_one(shared, one, seed, brokers))
+                        await run(one, seed, brokers)
 
     async def others() -> None:
         busy = asyncio.Semaphore(shared.busy)
 
-        async def run(one: Row, seed: int) -> None:
+        async def in_turn(one: Row, seed: int) -> None:
             async with busy:
-                outcomes.put_nowait(await run_one(shared, one, seed, None))
+                await run(one, seed)
 
-        await asyncio.gather(*(run(r, seed) for r in rows if r.cluster is None for seed in seeds))
+        mine = [one for one in rows if one.cluster is None]
+        await asyncio.gather(*(in_turn(one, seed) for seed in seeds for one in mine))
 
-    work: asyncio.Future[Any] = asyncio.gather(with_brokers(), others())
-    for _ in range(len(rows) * len(seeds)):
-        next_one = asyncio.ensure_future(outcomes.get())
-        either: set[asyncio.Future[Any]] = {work, next_one}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
-        yield await next_one
+    async def everything() -> None:
+        try:
+            await asyncio.gather(with_brokers(), others())
+        finally:
+            outcomes.put_nowait(None)
+
+    work = asyncio.create_task(everything())
+    while (outcome := await outcomes.get()) is not None:
+        yield outcome
     await work
 
 

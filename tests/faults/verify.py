@@ -101,8 +101,8 @@ def _limit(scope: str, limits: dict[str, Any]) -> int:
     return int(limits[f"{kind}_per_day_minor"])
 
 
-def read_truth(kafka: Kafka, list_file: Path) -> Truth:
-    """Read it all."""
+def read_truth(kafka: Kafka, list_file: Path, *, requests_too: bool = True) -> Truth:
+    """Read it all; without `requests_too` those that are not in the ledger yet are not known."""
     requests: dict[str, dict[str, Any]] = {}
     states: dict[str, str] = {}
     reasons: dict[str, str] = {}
@@ -120,7 +120,7 @@ def read_truth(kafka: Kafka, list_file: Path) -> Truth:
             told[entry["remedy_id"]] = entry["told"]
         elif entry["type"] == "alert":
             alerts[entry["alert"]["alert_id"]] = entry["alert"]["firing"]
-    for wish in _records(kafka, "remedies"):
+    for wish in _records(kafka, "remedies") if requests_too else ():
         if wish["type"] == "remedy":
             requests.setdefault(wish["remedy_id"], wish)
     truth = Truth.of(requests, states)

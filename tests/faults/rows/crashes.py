@@ -77,7 +77,7 @@ async def zombie(run: Run) -> None:
     provider.seen = noted
     frozen.send(signal.SIGCONT)
     run.fault_over()
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(3)
     run.sent_by_zombie += await run.ledger_records() - records
 
 
