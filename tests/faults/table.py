@@ -149,40 +149,47 @@ async def run_rows(
     Rows with brokers of their own go beside the others, one at a time: they kill them. After
     `minutes` none is started any more.
     """
-    outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
-    until = monotonic() + minutes * 60
-
-    async def run(one: Row, seed: int, brokers: tuple[str, str] | None = None) -> None:
-        if monotonic() < until:
-            outcomes.put_nowait(await run_one(shared, one, seed, brokers))
-
-    async def with_brokers() -> None:
-        for one in rows:
-            if one.cluster is not None:
-                async with one.cluster(shared) as brokers:
-                    for seed in seeds:
-                        await run(one, seed, brokers)
-
-    async def others() -> None:
-        busy = asyncio.Semaphore(shared.busy)
-
-        async def in_turn(one: Row, seed: int) -> None:
-            async with busy:
-                await run(one, seed)
-
-        mine = [one for one in rows if one.cluster is None]
-        await asyncio.gather(*(in_turn(one, seed) for seed in seeds for one in mine))
-
-    async def everything() -> None:
-        try:
-            await asyncio.gather(with_brokers(), others())
-        finally:
-            outcomes.put_nowait(None)
-
-    work = asyncio.create_task(everything())
-    while (outcome := await outcomes.get()) is not None:
+    runs = _Runs(shared, rows, seeds, monotonic() + minutes * 60)
+    work = asyncio.create_task(runs.everything())
+    while (outcome := await runs.outcomes.get()) is not None:
         yield outcome
     await work
+
+
+class _Runs:
+    """What is to be run, and what came of it: `None` is the last outcome."""
+
+    def __init__(
+        self, shared: Shared, rows: Sequence[Row], seeds: Sequence[int], until: float
+    ) -> None:
+        self._shared, self._rows, self._seeds, self._until = shared, rows, seeds, until
+        self._busy = asyncio.Semaphore(shared.busy)
+        self.outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
+
+    async def everything(self) -> None:
+        shared_broker = [one for one in self._rows if one.cluster is None]
+        try:
+            await asyncio.gather(
+                self._with_brokers(),
+                *(self._in_turn(one, seed) for seed in self._seeds for one in shared_broker),
+            )
+        finally:
+            self.outcomes.put_nowait(None)
+
+    async def _with_brokers(self) -> None:
+        for one in self._rows:
+            if one.cluster is not None:
+                async with one.cluster(self._shared) as brokers:
+                    for seed in self._seeds:
+                        await self._run(one, seed, brokers)
+
+    async def _in_turn(self, one: Row, seed: int) -> None:
+        async with self._busy:
+            await self._run(one, seed, None)
+
+    async def _run(self, one: Row, seed: int, brokers: tuple[str, str] | None) -> None:
+        if monotonic() < self._until:
+            self.outcomes.put_nowait(await run_one(self._shared, one, seed, brokers))
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
