@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from pipeline import metrics, money_metrics
 from pipeline.cli import ENTRIES, Entry, application
+from pipeline.ingest import metrics as ingest_metrics
 from tests.real_parts import require_program
 
 ROOT: Final = Path(__file__).parent.parent
@@ -279,8 +280,9 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 def test_dashboards_and_alerts_ask_for_metrics_that_exist() -> None:
-    """Every forewarn_… of a query is exposed by the worker or by deliver."""
-    known = {*exposed(metrics.REGISTRY), *exposed(money_metrics.REGISTRY)}
+    """Every forewarn_… of a query is exposed by the worker, by deliver or by the endpoint."""
+    registries = (metrics.REGISTRY, money_metrics.REGISTRY, ingest_metrics.REGISTRY)
+    known = {name for registry in registries for name in exposed(registry)}
     asked = {(where, name) for where, q in queries() for name in re.findall(r"forewarn_\w+", q)}
     assert len(asked) > 20
     assert sorted(each for each in asked if each[1] not in known) == []

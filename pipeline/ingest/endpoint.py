@@ -19,6 +19,7 @@ Nothing of a body and no header is logged.
 import asyncio
 import time
 from collections import Counter as Tally
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -39,8 +40,6 @@ from pipeline.ingest.signatures import verify
 
 _JSON: Final = "application/json"
 _RETRY_SECONDS: Final = 5
-_BODY_SECONDS: Final = 10.0
-"""How long a body may take to come: a sender that trickles holds no memory for longer."""
 
 
 class Answer(NamedTuple):
@@ -75,13 +74,19 @@ class Endpoint:
         Writes their events.
     replay_window_seconds
         How far a signature's own time may be from now.
+    body_seconds
+        How long a body may take to come.
     """
 
     def __init__(
-        self, gates: dict[str, Gate], delivery: Delivery, replay_window_seconds: float
+        self,
+        gates: dict[str, Gate],
+        delivery: Delivery,
+        replay_window_seconds: float,
+        body_seconds: float,
     ) -> None:
         self._gates, self._delivery = gates, delivery
-        self._window = replay_window_seconds
+        self._window, self._body_seconds = replay_window_seconds, body_seconds
         self.stopping = False
         self.active = 0
         """Webhooks under way."""
@@ -91,7 +96,7 @@ class Endpoint:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer a request; the handler of an `aiohttp.web.Server`."""
         began = time.perf_counter()
-        name = request.rel_url.path.strip("/")
+        name = request.raw_path.partition("?")[0].strip("/")
         if name == "healthz":
             return as_response(self.health())
         gate = self._gates.get(name)
@@ -113,6 +118,11 @@ class Endpoint:
             return Answer(503, {"status": "failing", "problems": [problem]})
         return Answer(200, {"status": "ok"})
 
+    def unknown_counts(self) -> Iterator[tuple[str, Mapping[str, int]]]:
+        """Yield how often each value no table knows has come, by source."""
+        for name, gate in self._gates.items():
+            yield name, gate.intake.unknowns.counts
+
     def unknowns(self) -> dict[str, dict[str, object]]:
         """Return the values no table knows, by source."""
         return {
@@ -128,7 +138,7 @@ class Endpoint:
         if refused is not None or gate is None:
             return refused or _error(404, "no_such_source")
         try:
-            body = await _body(request, gate.source.max_body_bytes)
+            body = await _body(request, gate.source.max_body_bytes, self._body_seconds)
         except TimeoutError:
             return _error(408, "slow_body", _RETRY_SECONDS)
         if body is None:
@@ -176,7 +186,17 @@ class Endpoint:
             _written(gate.name).inc(len(taken.events))
         elif taken.rejected and not taken.duplicates:
             return _unreadable(taken)
-        return Answer(200, _summary(taken))
+        return _accepted(len(taken.events)) if _all_new(taken) else Answer(200, _summary(taken))
+
+
+def _all_new(taken: Taken) -> bool:
+    return not (taken.duplicates or taken.rejected)
+
+
+@lru_cache(512)
+def _accepted(events: int) -> Answer:
+    """Return the answer to a webhook whose every event is new, made once."""
+    return Answer(200, {"accepted": events, "duplicates": 0, "rejected": {}})
 
 
 @lru_cache(512)
@@ -217,20 +237,20 @@ def _unreadable(taken: Taken) -> Answer:
     return Answer(422, {"error": "unreadable", "reasons": reasons})
 
 
-async def _body(request: web.BaseRequest, most: int) -> bytes | None:
+async def _body(request: web.BaseRequest, most: int, seconds: float) -> bytes | None:
     """Return the body, None where it is larger than it may be. Raises `TimeoutError`."""
     if (request.content_length or 0) > most:
         return None
     if request.content.is_eof():  # it has come with its headers
         read = request.content.read_nowait()
         return read if len(read) <= most else None
-    return await _slow_body(request, most)
+    return await _slow_body(request, most, seconds)
 
 
-async def _slow_body(request: web.BaseRequest, most: int) -> bytes | None:
+async def _slow_body(request: web.BaseRequest, most: int, seconds: float) -> bytes | None:
     """Return a body that comes in parts. Raises `TimeoutError`."""
     read = bytearray()
-    async with asyncio.timeout(_BODY_SECONDS):
+    async with asyncio.timeout(seconds):
         while chunk := await request.content.readany():
             read += chunk
             if len(read) > most:

@@ -5,7 +5,7 @@ that an adapter makes can become a dead letter for what it says.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -19,6 +19,7 @@ from pipeline.adapters.privacy import looks_personal
 from pipeline.limits import printable
 from pipeline.records import RawRecord, read_complaints, read_tracking
 
+_NOTHING_GONE: Final[frozenset[str]] = frozenset()
 SEEN_IDS: Final = 500_000
 """Ids a run remembers; a repetition further apart goes out again, under the same id."""
 UNKNOWN_VALUES: Final = 200
@@ -44,7 +45,7 @@ class Taken:
     events: list[Outgoing] = field(default_factory=list)
     duplicates: int = 0
     rejected: list[Rejected] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: dict[str, int] = field(default_factory=dict)
     retracted: int = 0
     """Events taken back before they went out."""
     too_late: int = 0
@@ -126,9 +127,12 @@ class Intake:
         came, None for files.
         """
         items = list(self.adapter.read(document, at))
-        gone = {item.event_id for item in items if isinstance(item, Retraction)}
         taken = Taken()
         here: set[str] = set()
+        if len(items) == 1 and isinstance(items[0], Read):  # what most webhooks bring
+            self._event(items[0], where, at, taken, _NOTHING_GONE, here)
+            return taken
+        gone = {item.event_id for item in items if isinstance(item, Retraction)}
         # Some providers write a history with the newest first; a log tells it as it happened.
         read = [item for item in items if isinstance(item, Read)]
         for event in sorted(read, key=_occurred):
@@ -137,7 +141,7 @@ class Intake:
             if isinstance(item, Rejected):
                 taken.rejected.append(item)
             elif isinstance(item, Ignored):
-                taken.ignored[item.why] += 1
+                taken.ignored[item.why] = taken.ignored.get(item.why, 0) + 1
         stopped = self._retracted | here
         taken.too_late += sum(1 for event_id in gone if event_id not in stopped)
         return taken
@@ -148,7 +152,7 @@ class Intake:
         where: str,
         at: datetime | None,
         taken: Taken,
-        gone: set[str],
+        gone: Set[str],
         here: set[str],
     ) -> None:
         event = self._received(item.event)

@@ -46,7 +46,9 @@ async def _serve(settings: Settings) -> None:
     ingest = settings.ingest
     delivery = Delivery(settings.kafka.brokers, ingest.pending_events, ingest.acknowledge_seconds)
     metrics.PENDING.set_function(lambda: delivery.pending)
-    endpoint = Endpoint(gates(settings), delivery, ingest.replay_window_seconds)
+    endpoint = Endpoint(
+        gates(settings), delivery, ingest.replay_window_seconds, ingest.body_seconds
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,6 +126,9 @@ def gate(name: str, source: Source, settings: Settings) -> Gate:
 
 def _admin(endpoint: Endpoint) -> web.Application:
     async def shown(_request: web.Request) -> web.Response:
+        for source, values in endpoint.unknown_counts():
+            for value, count in values.items():
+                metrics.UNKNOWN_VALUES.labels(source, value).set(count)
         body = generate_latest(metrics.REGISTRY)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -91,6 +91,9 @@ class Ingest(_Section):
     acknowledge_seconds: Annotated[float, Field(gt=0, le=60)] = 2.5
     """How long a webhook may wait for Kafka before it is answered 503; shorter than the providers
     wait (Shippo: three seconds)."""
+    body_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """How long the body of a webhook may take to come; a slower one is answered 408, so a sender
+    that trickles holds no memory for longer."""
     replay_window_seconds: Annotated[float, Field(ge=1, le=86400)] = 300
     """How far a signature's own time may be from now."""
     pending_events: Annotated[int, Field(ge=1)] = 100_000

@@ -4,6 +4,7 @@ import gzip
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,7 +59,8 @@ def served(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         broker.create_topic(f"{PREFIX}.{topic}", partitions=2)
     folder = tmp_path_factory.mktemp("ingest")
     key = "conformance-key-0123456789"
-    with serving(folder, broker.bootstrap, PREFIX, SOURCES, pseudonym_key=key) as running:
+    limits = {"pseudonym_key": key, "body_seconds": 2.0}
+    with serving(folder, broker.bootstrap, PREFIX, SOURCES, **limits) as running:
         yield running
 
 
@@ -216,6 +218,23 @@ def test_part_of_a_payload_that_cannot_be_used_is_told(served: Served) -> None:
     assert answer.body["rejected"] == {"unreadable_time": 1}
 
 
+def test_a_body_that_trickles_is_given_up(served: Served) -> None:
+    """After `body_seconds` it is answered 408, whatever was promised in its headers."""
+    body = webhook("TRICKLE00001", at())
+    lines = [f"{name}: {value}" for name, value in signed(body).items()]
+    head = "\r\n".join(
+        ["POST /aftership HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *lines]
+    )
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as slow:
+        slow.sendall(head.encode() + b"\r\n\r\n" + body[:20])
+        answer = b""
+        while b"slow_body" not in answer:
+            read = slow.recv(4096)
+            assert read, answer
+            answer += read
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
 def test_metrics_health_and_unknown_values(served: Served) -> None:
     """Counted by source; the values themselves are listed on the admin port only."""
     body = webhook("UNKNOWN00001", at(), subtag="InTransit_777")
@@ -226,6 +245,8 @@ def test_metrics_health_and_unknown_values(served: Served) -> None:
     assert status == 200
     assert 'forewarn_ingest_unknown_total{source="aftership"} 1.0' in metrics
     assert 'forewarn_ingest_requests_total{source="aftership",status="200"}' in metrics
+    assert 'forewarn_ingest_unknown_values{source="aftership",value="InTransit_777"} 1.0' in metrics
+    assert 'forewarn_ingest_request_seconds_bucket{le="+Inf"}' in metrics
     unknown = json.loads(served.get("/unknown")[1])
     assert unknown["aftership"]["InTransit_777"]["count"] == 1
     assert served.get("/metrics", admin=False)[0] == 404
