@@ -19,7 +19,7 @@ from detectors.closings import Closing, Journal
 from detectors.cohorts import AGES, BLOCK, STEPS
 from detectors.counts import DAY, SEPARATOR, Span
 from detectors.inflow import Arrivals, Cells, Inflow
-from detectors.overflow import CAPACITY_SD, Course, course
+from detectors.overflow import COURIERS_SD, Course, course
 from detectors.pooled import Lesson, Repetition
 from detectors.table import NO_ROWS, Floats, Mask, Table
 
@@ -214,7 +214,7 @@ class BacklogWatch:
         days = np.add.reduce(work, axis=1)
         a_courier = self.parcels_per_courier_day * np.maximum(days, 0.1)
         too_many = of["backlog"][rows] + band.mean[:, -1] - usual - ability.now * days
-        unsure = np.sqrt(band.variance[:, -1] + (CAPACITY_SD * ability.now * days) ** 2)
+        unsure = np.sqrt(band.variance[:, -1] + (COURIERS_SD * ability.now * days) ** 2)
         ready = self.inflow.ready(rows, bucket)
         causes = self.causes.ratios(rows, ability, lesson)
         return Outlook(

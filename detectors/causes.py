@@ -17,11 +17,12 @@ from detectors.pooled import Lesson
 from detectors.table import Floats, Table
 
 ORDER: Final = tuple(CapacityCause)
-_KEEP: Final = 0.5 ** (1 / (2 * BLOCKS_A_DAY))
+_KEEP_ORDERS: Final = 0.5 ** (1 / BLOCKS_A_DAY)
+_KEEP_HELD: Final = 0.5 ** (1 / (2 * BLOCKS_A_DAY))
 """What overloads a region now was to be seen in the last days."""
 _ORDERS_SD: Final = 0.12
 _ROAD_SD: Final = 0.15
-_HELD_SD: Final = 0.1
+_HELD_SD: Final = 0.12
 _TELLING: Final = 1.0
 """A smaller log likelihood ratio is no candidate."""
 
@@ -38,11 +39,11 @@ class Causes:
         of = self.rows
         gone, due = of["gone"][rows, MOVING], of["due"][rows, MOVING]
         sure = due - 2 * np.sqrt(due + (_ROAD_SD * due) ** 2)
-        of["held"][rows] = of["held"][rows] * _KEEP + np.maximum(sure - gone, 0.0)
-        of["held_due"][rows] = of["held_due"][rows] * _KEEP + due
+        of["held"][rows] = of["held"][rows] * _KEEP_HELD + np.maximum(sure - gone, 0.0)
+        of["held_due"][rows] = of["held_due"][rows] * _KEEP_HELD + due
         day, usual = np.add.reduce(of["born"][rows], axis=1), of["born_usual"][rows]
-        of["fresh"][rows] = of["fresh"][rows] * _KEEP + day / BLOCKS_A_DAY
-        of["fresh_due"][rows] = of["fresh_due"][rows] * _KEEP + usual / BLOCKS_A_DAY
+        of["fresh"][rows] = of["fresh"][rows] * _KEEP_ORDERS + day / BLOCKS_A_DAY
+        of["fresh_due"][rows] = of["fresh_due"][rows] * _KEEP_ORDERS + usual / BLOCKS_A_DAY
 
     def ratios(self, rows: Span, ability: Ability, lesson: Lesson) -> Floats:
         """Return log likelihood ratios, shape (rows, causes) in the order of the enum."""

@@ -33,6 +33,8 @@ _ABOVE_MOST: Final = 1.05
 """Couriers who were never seen at their limit could have cleared a little more."""
 _SURPRISING: Final = 2.0
 """Standard deviations below what was to leave: then capacity binds."""
+_MUCH_LESS: Final = 0.8
+"""And less than this share of it: the hours of trucks differ from day to day."""
 _NOISE: Final = 0.08
 """Relative standard deviation of what leaves in a block."""
 _NOTHING: Final = 0.02
@@ -114,6 +116,7 @@ class Clearing:
         part = known.work[:, slot] * known.week[:, day]
         would, could = known.share[:, slot] * lay, known.now * part
         short = would - left > _SURPRISING * np.sqrt(would + (_NOISE * would) ** 2)
+        short &= left < _MUCH_LESS * would
         of["last_day"][rows, slot] = left
         in_a_day = np.add.reduce(of["last_day"][rows], axis=1, dtype=np.float64)
         telling = known.work[:, slot] > _NOTHING

@@ -23,6 +23,9 @@ CAPACITY_SD: Final = 0.06
 MOST_COURIERS: Final = 1_000_000
 """More are never asked for."""
 
+COURIERS_SD: Final = 0.1
+"""The same of what couriers clear where their number is told: who is absent may come back."""
+
 
 class Course(NamedTuple):
     """What will lie in regions at the ends of the next blocks, shape (rows, STEPS) each."""
