@@ -33,6 +33,7 @@ from detectors.table import Floats, Mask, Rows, Table
 
 _OWN_PRIOR: Final = 200.0
 """Parcels at risk that a region needs to have half its own share in an age."""
+_SUMS: Final = ("went", "risk")
 _POOL_PRIOR: Final = 5.0
 _FIRST_SHARE: Final = 0.05
 _LEAST_UNSEEN: Final = 0.005
@@ -89,7 +90,7 @@ class Inflow(base.Estimator):
     block of the week $w$, the share that goes on is $p_{s,a} = (\sum d + k P) / (\sum n g_w + k)$,
     shrunk by $k$ parcels towards that of all regions, $P$; $g_w = \sum d / \sum n p$ says how busy
     the block of the week is. Both are sums that forget. One implementation serves a single region
-    (`learn_one`, `forecast_one`) and all of them at once (`count` and `close`).
+    (`learn_one`, `predict_one`) and all of them at once (`count` and `close`).
 
     Its rows are those of `seasonal.series`; blocks close in order.
 
@@ -118,7 +119,7 @@ class Inflow(base.Estimator):
     ...             "went": {(MOVING, 8): arrived},
     ...         }
     ...     )
-    >>> ahead = inflow.forecast_one({"region": "Hubei", "bucket": 40 * 8 * BLOCK})
+    >>> ahead = inflow.predict_one({"region": "Hubei", "bucket": 40 * 8 * BLOCK})
     >>> 76 < sum(ahead[:8]) < 84
     True
     """
@@ -195,7 +196,7 @@ class Inflow(base.Estimator):
         rows, entered = np.array([row]), np.array([float(x.get("entered", 0))])
         self._learn(rows, bucket, entered, Lesson(self.seasonal.pool))
 
-    def forecast_one(self, x: dict[base.typing.FeatureName, Any]) -> list[float] | None:
+    def predict_one(self, x: dict[base.typing.FeatureName, Any]) -> list[float] | None:
         """Return arrivals of `region` in the blocks from `bucket` on; None while too young."""
         bucket = self._bucket(x)
         rows = self.rows.find([str(x.get("region", "all"))])
@@ -266,8 +267,9 @@ class Inflow(base.Estimator):
 
     def _shares(self, rows: Span, lesson: Lesson) -> tuple[Floats, Floats]:
         went, risk = self.rows["went"][rows], self.rows["risk"][rows]
-        all_went = np.add.reduce(went, axis=0, dtype="f8") + _POOL_PRIOR * _FIRST_SHARE
-        pooled = all_went / (np.add.reduce(risk, axis=0, dtype="f8") + _POOL_PRIOR)
+        every = rows if isinstance(rows, slice) else self.rows.rows()
+        sums = [np.add.reduce(self.rows[name][every], axis=0, dtype="f8") for name in _SUMS]
+        pooled = (sums[0] + _POOL_PRIOR * _FIRST_SHARE) / (sums[1] + _POOL_PRIOR)
         pooled = np.array([lesson.note(share) for share in pooled.tolist()])
         return (went + _OWN_PRIOR * pooled) / (risk + _OWN_PRIOR), pooled
 

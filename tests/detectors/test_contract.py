@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from river import base
 
+from detectors.cohorts import BLOCK, MOVING
 from detectors.counts import SeasonalCounts
 from detectors.expectation import CountExpectation
+from detectors.inflow import Inflow
 from detectors.outbreak import OutbreakScan
 from detectors.outbreak_odds import OutbreakOdds
 from detectors.plausibility import Plausibility
@@ -40,6 +42,20 @@ def signoffs() -> list[tuple[dict[str, Any], bool]]:
     return stream
 
 
+def arrivals() -> list[tuple[dict[str, Any], None]]:
+    """Twenty-five days of three regions to which five parcels a block set out."""
+    return [
+        (
+            {
+                "region": f"R{n % 3}", "bucket": n // 3 * BLOCK, "entered": 5,
+                "came": {MOVING: 5}, "went": {(MOVING, 8): 5},
+            },
+            None,
+        )
+        for n in range(3 * 200)
+    ]  # fmt: skip
+
+
 STREAMS: list[tuple[base.Estimator, list[tuple[dict[str, Any], Any]] | None]] = [
     (SeasonalCounts(), None),
     (SeasonalCounts(bucket_seconds=86_400, min_days=14), None),
@@ -49,6 +65,7 @@ STREAMS: list[tuple[base.Estimator, list[tuple[dict[str, Any], Any]] | None]] = 
     (OutbreakOdds(3600), outbreaks()),
     (OutbreakScan(windows=(1, 12), min_days=2), outbreaks()),
     (Plausibility(min_observations=20), signoffs()),
+    (Inflow(min_days=2.0), arrivals()),
 ]
 
 
