@@ -42,6 +42,9 @@ _WORSE: Final = 1.25
 _REST: Final = 2
 """Blocks between two messages of one alert, unless its reason changes."""
 
+_LASTS: Final = 16
+"""After so many blocks what was told is over, and an alert that is open is told anew."""
+
 CapacityDecision = CapacityAlert | CapacityUpdated | CapacityClosed
 
 
@@ -157,8 +160,8 @@ class OverloadWatch:
         grown |= before == CapacityReason.COMPLAINT_SURGE
         said = int(of["told_couriers"][row])
         more = of["couriers"][row] >= max(_WORSE * said, said + 2)
-        rested = now - of["said_at"][row] >= _REST * BLOCK
-        if not grown and not (more and rested):
+        silent = (now - of["said_at"][row]) // BLOCK
+        if not grown and not (more and silent >= _REST) and silent < _LASTS:
             return None
         return self._changed(now, row, self._told(now, row, reason, outlook))
 

@@ -1,6 +1,7 @@
 """Overload: one alert for a region, ahead of its overflow, with its cause, updated and closed."""
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -73,6 +74,13 @@ def test_an_open_alert_says_that_it_has_come_true(kind: Trouble, size: float) ->
     grown = next(d for d in updates if d.reason is CapacityReason.BACKLOG_GROWING)
     assert grown.limit_parcels is not None
     assert grown.backlog_parcels > grown.limit_parcels
+
+
+@pytest.mark.parametrize(("kind", "size"), OVERLOADS)
+def test_an_open_alert_never_falls_silent(kind: Trouble, size: float) -> None:
+    """Before what was told for two days is over it is told anew, so that no alert expires."""
+    times = [decision.decided_at for decision in said(kind, size)]
+    assert all(later - sooner < timedelta(hours=72) for sooner, later in pairwise(times))
 
 
 def test_nothing_is_said_of_quiet_regions() -> None:
