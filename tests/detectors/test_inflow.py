@@ -56,7 +56,7 @@ def test_a_region_is_known_by_its_own_road() -> None:
 
 def test_parcels_are_neither_lost_nor_made_on_their_way() -> None:
     """What runs through arrives once; what has not arrived is what is left."""
-    way = np.zeros((2, 2 * AGES), np.float32)
+    way = np.zeros((2, 2 * AGES))
     way[0, LABELLED * AGES], way[1, MOVING * AGES + AGES - 1] = 100, 60
     sure = np.ones((2, 2 * AGES))
     arrived = run_through(way, sure, np.ones((STEPS, 2)), (0.0, 0.0))
