@@ -129,7 +129,8 @@ class Delivery:
         )
         async with contextlib.AsyncExitStack() as stack:
             self._consumer = Consumer(self._consumer_settings())
-            stack.callback(self._consumer.close)
+            # In a thread: closing calls `revoked`, which waits for this loop.
+            stack.push_async_callback(asyncio.to_thread, self._consumer.close)
             self._outside = _connect(self._settings, self._consumer, self._times, self._wording)
             stack.push_async_callback(_disconnect, self._outside)
             await health.start()

@@ -167,9 +167,10 @@ class Run:
         """Write decisions as workers do; each asks for a coupon unless `wanted` says how many."""
         topic = self.kafka.topic("decisions")
         rows = [(topic, d.subject.encode(), msgspec.json.encode(d)) for d in decisions]
-        await asyncio.to_thread(self._produce, rows)
+        # Counted first: who feeds may be stopped in the middle of it.
         self.wanted += len(decisions) if wanted is None else wanted
         self.asked_for |= {d.decision_id for d in decisions if isinstance(d, StallOpened)}
+        await asyncio.shield(asyncio.to_thread(self._produce, rows))
 
     async def wish(self, *wishes: Wish) -> None:
         """Write requests, past the policies."""
@@ -330,6 +331,7 @@ class Supervisor:
         await asyncio.gather(self._task, return_exceptions=True)  # type: ignore[arg-type]
         assert self.process is not None
         await self.process.stop()
+        self.codes.append(await self.process.ended)
 
     async def _watch(self) -> None:
         while True:

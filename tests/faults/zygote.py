@@ -42,7 +42,7 @@ class Process:
         self.send(signal.SIGCONT)
         self.send(signal.SIGTERM)
         try:
-            await self.wait(15)
+            await self.wait(30)
         except TimeoutError:
             await self.kill()
 

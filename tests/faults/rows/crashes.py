@@ -81,9 +81,16 @@ async def zombie(run: Run) -> None:
     run.sent_by_zombie += await run.ledger_records() - records
 
 
+def _ended_by_themselves(run: Run, _truth: Truth) -> Iterable[str]:
+    """SIGTERM is enough."""
+    killed = sum(-signal.SIGKILL in supervisor.codes for supervisor in run.supervisors)
+    return [f"{killed} did not end on SIGTERM"] if killed else []
+
+
 @row(
     "scaled",
     "1 → 4 → 1 issuers, rolling restart",
+    checks=_ended_by_themselves,
     partitions=4,
     FOREWARN_DELIVER__BATCH="4",
     **SHARED,
