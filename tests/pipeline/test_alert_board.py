@@ -15,6 +15,7 @@ from pipeline.policy import judge
 from pipeline.remedies import OperationsAlert
 from sinks.alertmanager import AlertmanagerSink
 from sinks.base import Message, Outcome, Sink, Unknown, UnknownReason
+from sinks.http import Outbound
 from sinks.memory import MemorySink
 from tests.pipeline.delivering import NOON
 from tests.pipeline.test_policy import SHIPPED_POLICIES, surge
@@ -107,7 +108,7 @@ def test_real_alertmanager(alertmanager: Alertmanager) -> None:
             return [one for one in found if one["labels"].get("region") == "R01"]
 
     async def run() -> None:
-        sink = AlertmanagerSink(alertmanager.url)
+        sink = AlertmanagerSink(alertmanager.url, outbound=Outbound(allow=("127.0.0.1",)))
         book, board = board_of(sink)
         opened = alert(firing=True)
         book.apply(opened)
