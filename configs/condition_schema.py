@@ -149,6 +149,8 @@ class When(Section):
     and at most this."""
     late_probability_at_least: Probability | None = None
     """The probability that the promise is missed is known and at least this."""
+    wrong_probability_at_least: Probability | None = None
+    """The probability that a sign-off is wrong is known and at least this."""
     days_late: DayRange | None = None
     """Days since the promised time when the decision is made; negative before it."""
     days_in_customs: DayRange | None = None

@@ -55,6 +55,7 @@ def _measured(when: When, decision: Decision, recipients: Recipients) -> bool:
     """Whether the conditions hold that an end of something does not have to meet."""
     probability = decision.evidence.probability
     late = getattr(decision, "late_probability", None)
+    wrong = getattr(decision, "wrong_probability", None)
     at = decision.decided_at
     return (
         (when.reason is None or decision.reason in when.reason)
@@ -62,6 +63,7 @@ def _measured(when: When, decision: Decision, recipients: Recipients) -> bool:
         and _valued(when, getattr(decision, "declared_value_minor", None))
         and _at_most(probability, when.probability_at_most)
         and _at_least(late, when.late_probability_at_least)
+        and _at_least(wrong, when.wrong_probability_at_least)
         and _within(days_between(getattr(decision, "promised_at", None), at), when.days_late)
         and _within(
             days_between(getattr(decision, "customs_since", None), at), when.days_in_customs

@@ -19,6 +19,7 @@ _FIELDS: Final = {
     "fragile": "fragile",
     "value": "declared_value_minor",
     "late_probability_at_least": "late_probability",
+    "wrong_probability_at_least": "wrong_probability",
     "days_late": "promised_at",
     "days_in_customs": "customs_since",
 }
@@ -83,13 +84,15 @@ def _within(inner: frozenset[object] | None, outer: frozenset[object] | None) ->
 
 
 def _spans(when: When) -> tuple[Span | None, ...]:
-    most, least = when.probability_at_most, when.late_probability_at_least
+    most, late = when.probability_at_most, when.late_probability_at_least
+    wrong = when.wrong_probability_at_least
     return (
         _span(when.value),
         _span(when.days_late),
         _span(when.days_in_customs),
         None if most is None else (-inf, most),
-        None if least is None else (least, inf),
+        None if late is None else (late, inf),
+        None if wrong is None else (wrong, inf),
     )
 
 

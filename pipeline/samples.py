@@ -99,7 +99,7 @@ def _if_known(at: datetime) -> dict[str, Any]:
     return {
         "facility": "swift-hub-Ningbo", "order_id": "O-77", "promised_at": at + timedelta(days=1),
         "service_level": "standard", "fragile": False, "declared_value_minor": 19_900,
-        "late_probability": 0.8, "eta_p50_at": at + timedelta(days=2),
+        "late_probability": 0.8, "wrong_probability": 0.6, "eta_p50_at": at + timedelta(days=2),
         "eta_p90_at": at + timedelta(days=4),
     }  # fmt: skip
 

@@ -118,6 +118,17 @@ def test_every_stall_has_a_rule(reason: StallReason) -> None:
     assert judge(stall(1, reason=reason), SHIPPED_POLICIES) is not Nothing.NO_RULE
 
 
+def test_a_rule_may_ask_how_likely_a_signoff_is_wrong() -> None:
+    """An inquiry for those that are likely wrong only; unknown is not likely."""
+    likely = one_rule({"kind": "signoff.abnormal", "wrong_probability_at_least": 0.5},
+                      remedy={"template": "signoff_inquiry"})  # fmt: skip
+    for wrong, asks in ((0.6, True), (0.5, True), (0.4, False), (None, False)):
+        odd = like_stall(
+            SignoffAbnormal, reason=SignoffReason.OTHER_REGION, wrong_probability=wrong
+        )
+        assert isinstance(judge(odd, likely), RemedyRequest) is asks
+
+
 def test_a_stall_that_worsens_asks_for_no_second_remedy() -> None:
     """The customer is given one remedy a stall, however long it goes on; operations may be told."""
     worse = like_stall(
