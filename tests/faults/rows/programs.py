@@ -38,7 +38,7 @@ async def policy_changed(run: Run) -> None:
     """Killed at some step, and back with another amount, another name and another message."""
     process = await run.start()
     step = run.dice.choice(STEPS)
-    await run.strike(step, lambda: process.send(signal.SIGKILL), run.dice.randint(1, 3))
+    await run.strike(step, lambda: process.send(signal.SIGKILL), run.dice.randint(1, 2))
     await run.decide(*(stall(number) for number in range(24)))
     await process.wait(40)
     await asyncio.to_thread(_change, run)
