@@ -24,6 +24,8 @@ LASTING_SIZES: Final = (1.5, 3.0)
 """k of steps and ramps."""
 BRIEF_SIZES: Final = (3.0, 5.0, 9.0)
 """Standard deviations of its whole time that a spike adds."""
+_BRIEF: Final = {False: [(1.0, 1.0)], True: [(1.0, 0.3), (0.25, 0.1), (1 / 24, 0.05)]}
+"""Days a spike lasts and its prior weight, by whether buckets are shorter than a day."""
 LAST_CASES: Final = 8
 """An outbreak counts as over once this many cases at most would still come, by chance."""
 STARTS_A_DAY: Final = 0.015
@@ -68,10 +70,9 @@ def shapes_of(bucket_seconds: int) -> list[Shape]:
     for k in LASTING_SIZES:
         shapes.append(Shape(np.ones(1), 14.0, k * week, 0.05))
         shapes.append(Shape(np.arange(1.0, 8.0) / 28, 3.0, k * week, 0.05))
-    brief_days = [1.0] if days == 1 else [1.0, max(0.25, days), days]
-    for lasts in dict.fromkeys(brief_days):
+    for lasts, weight in _BRIEF[days < 1]:
         size = (lasts / days) ** 0.5
-        shapes += [Shape(np.ones(1), lasts, k * size, 1.0, brief=True) for k in BRIEF_SIZES]
+        shapes += [Shape(np.ones(1), lasts, k * size, weight, brief=True) for k in BRIEF_SIZES]
     return shapes
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from detectors.loglinear import DAY, Eta, LogLinear, columns
+from detectors.loglinear import DAY, WEEKDAY_OF_EPOCH, Eta, LogLinear, columns
 from detectors.odds import log_likelihood
-from detectors.pooled import POOL, Lesson
+from detectors.counts import Slots
+from detectors.pooled import POOL, Lesson, Pool
 from detectors.table import Floats, Rows, Table
 from detectors.tails import mid_tail, z_of
 
@@ -29,6 +30,10 @@ OUTLYING_Z: Final = 3.5
 DISPERSIONS: Final = np.array([1.0, 1.2, 1.5, 2.0, 2.7, 3.8, 5.5, 8.0, 13.0])
 MIN_BUCKETS: Final = 10
 """No opinion on a series before it has lived through so many."""
+_DRIFT_NOISE: Final = 2e-4
+"""Variance a day that the level of all series together gains."""
+_DRIFT_DISPERSION: Final = 3.0
+_SHAPE_HALF_LIFE_DAYS: Final = 28.0
 _OTHERS: Final = 5.0
 """How many series' worth of evidence all series together bring to each."""
 _KEEP: Final = 0.995
@@ -55,6 +60,18 @@ class Expected(NamedTuple):
     means: Floats
     """Of every model, shape (models, series)."""
     beliefs: list[Eta]
+
+    def times(self, factor: float) -> "Expected":
+        """Return the same with every mean so many times as large."""
+        if factor == 1.0:
+            return self
+        mean = self.mean * factor
+        return self._replace(
+            mean=mean,
+            dispersion=self.spread + mean * self.doubt,
+            means=self.means * factor,
+            beliefs=[eta._replace(mean=eta.mean * factor) for eta in self.beliefs],
+        )
 
 
 class Expectation(NamedTuple):
@@ -118,13 +135,25 @@ class CountExpectation(base.Regressor):
         )  # fmt: skip
         both = {"evidence": count, "spread": len(DISPERSIONS)}
         columns_ = {f"{when}_{name}": ("f8", n) for when in _WHEN for name, n in both.items()}
-        self.pool = Table("counts-pool", {"bucket": "i8", **columns_})
+        self.pool = Table("counts-pool", {"bucket": "i8", "came": "f8", "due": "f8", "drift": ("f8", 2), **columns_})
+        self._shapes = ("hour", "day", "week") if bucket_seconds < DAY else ()
+        visits = {"hour": DAY / bucket_seconds / 24, "day": DAY / bucket_seconds / 7}
+        visits["week"] = max(visits["hour"] / 7, 1 / 7)
+        keep = {
+            name: 0.5 ** (1 / (_SHAPE_HALF_LIFE_DAYS * max(visits[name], 1 / 7)))
+            for name in self._shapes
+        }
+        self.shared = Pool(keep, 1.0)
+        """The shape of day and week that all series share, for hours."""
+        self._drift = LogLinear(bucket_seconds, _DRIFT_NOISE, level_variance=1e-4)
 
     def begin(self, keys: Sequence[str], bucket: int, counts: Floats) -> Rows:
         """Return the rows of series; those not known appear in `bucket` with their counts."""
         if not len(self.pool):
             self.pool.add([POOL])
             self.pool["bucket"][0] = _NEVER
+            self.shared.begin()
+            self.pool["drift"][0] = np.concatenate(self._drift.prior())
         rows = self.series.find(keys)
         if rows.size and rows.min() < 0:
             fresh = {
@@ -155,8 +184,9 @@ class CountExpectation(base.Regressor):
         when = _WHEN[int(bucket > self.pool["bucket"][0])]
         m, packed = columns(series["m"][rows]), columns(series["p"][rows])
         gap = (bucket - series["last"][rows]) // self.bucket_seconds - 1
+        offset = float(np.log(self.shape(bucket, lesson)))
         beliefs = [
-            model.believe(m[span], packed[tri], model.regressors(bucket), 0.0, gap)
+            model.believe(m[span], packed[tri], model.regressors(bucket), offset, gap)
             for model, span, tri in zip(self.models, self._spans, self._packed, strict=True)
         ]
         doubts = np.array([np.minimum(belief.variance, 1.0) for belief in beliefs])
@@ -215,6 +245,38 @@ class CountExpectation(base.Regressor):
         series["last"][rows] = bucket
         series["active"][rows] = np.where(counts > 0, bucket, series["active"][rows])
 
+    def shape(self, bucket: int, lesson: Lesson) -> float:
+        """Return the factor of an hour that all series share; 1 for longer buckets."""
+        if not self._shapes:
+            return 1.0
+        slots = slots_of(bucket, self.utc_offset_seconds)
+        factor = lesson.note(float(np.exp(self.pool["drift"][0, 0])))
+        for name in self._shapes:
+            factor *= lesson.note(self.shared.factor(name, getattr(slots, name)))
+        return factor
+
+    def note_shape(self, counts: Floats, mean: Floats, settled: NDArray[np.bool_]) -> None:
+        """Keep what came of all series, and was expected, until the next bucket is entered."""
+        if self._shapes:
+            self.pool["came"][0] += counts[settled].sum()
+            self.pool["due"][0] += mean[settled].sum()
+
+    def _learn_shape(self, bucket: int) -> None:
+        """Teach the shape all series share what was kept of a bucket."""
+        slots = slots_of(bucket, self.utc_offset_seconds)
+        came, due = self.pool["came"].item(0), self.pool["due"][:1].copy()
+        for name in self._shapes:
+            slot = getattr(slots, name)
+            before = self.shared.factor(name, slot)
+            self.shared.learn_shape(name, slot, came, due)
+            due *= self.shared.factor(name, slot) / before
+        m, packed = self.pool["drift"][:1, :1], self.pool["drift"][:1, 1:]
+        eta = self._drift.believe(m, packed, np.ones(1), 0.0, 0.0)
+        eta = eta._replace(mean=self.pool["due"][:1].copy())
+        evidence = np.array([1 / _DRIFT_DISPERSION])
+        self._drift.learn(m, packed, eta, np.array([came]), evidence, np.ones(1))
+        self.pool["came"][0] = self.pool["due"][0] = 0.0
+
     def enter(self, bucket: int) -> None:
         """Let the pool take up, before a bucket's first count is learned, what series believe.
 
@@ -231,6 +293,8 @@ class CountExpectation(base.Regressor):
         for name, values in believed.items():
             pool[f"now_{name}"][0] = pool[f"next_{name}"][0]
             pool[f"next_{name}"][0] = values
+        if self._shapes and pool["due"][0] > 0:
+            self._learn_shape(int(pool["bucket"][0]))
         pool["bucket"][0] = bucket
         pool.touch(0)
 
@@ -241,6 +305,7 @@ class CountExpectation(base.Regressor):
         self.enter(bucket)
         known = self.expect(rows, bucket, Lesson())
         self.fold(rows, bucket, counts, np.ones(len(counts)) if trust is None else trust, known)
+        self.note_shape(counts, known.mean, self.age(rows, bucket) > MIN_BUCKETS)
         self.series.touch(rows)
 
     def learn_one(self, x: dict[base.typing.FeatureName, Any], y: base.typing.RegTarget) -> None:
@@ -285,16 +350,22 @@ class CountExpectation(base.Regressor):
 
 def models_of(bucket_seconds: int, utc_offset_seconds: int = 0) -> list[LogLinear]:
     """Return the models that compete for buckets of some width."""
-    daily, hourly = bucket_seconds < 7 * DAY, bucket_seconds < DAY
-    hours = 4 if hourly else 0
-    plain = LogLinear(
-        bucket_seconds, 5e-4, week=daily, hours=hours, utc_offset_seconds=utc_offset_seconds
-    )
-    steady = LogLinear(
-        bucket_seconds, 5e-7, slope=not hourly, season=not hourly, week=daily, hours=hours,
-        utc_offset_seconds=utc_offset_seconds,
-    )  # fmt: skip
-    return [steady, plain]
+    def model(level_noise: float, **parts: Any) -> LogLinear:
+        return LogLinear(
+            bucket_seconds, level_noise, utc_offset_seconds=utc_offset_seconds, **parts
+        )
+
+    if bucket_seconds < DAY:
+        # Hours share the pool's shape of day and week; big series bend it.
+        return [model(2e-5), model(5e-4), model(1e-4, week=True, hours=4, variance=0.03)]
+    daily = bucket_seconds < 7 * DAY
+    return [model(5e-7, slope=True, season=True, week=daily), model(5e-4, week=daily)]
+
+
+def slots_of(bucket: int, utc_offset_seconds: int) -> Slots:
+    """Return where a bucket lies in the day and in the week."""
+    days, second = divmod(bucket + utc_offset_seconds, DAY)
+    return Slots(second // 3600, (days + WEEKDAY_OF_EPOCH) % 7)
 
 
 def _spans(sizes: Sequence[int]) -> list[slice]:

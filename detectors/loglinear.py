@@ -64,12 +64,15 @@ class LogLinear:
         the week, and for hours of the day either harmonics (4) or one for each hour (23).
     noise
         Variance the others gain a day.
+    variance
+        Of coefficients of season, week and hours before anything is known; 0: as is usual of each.
     """
 
     def __init__(
         self, bucket_seconds: int, level_noise: float, *, level_variance: float = 2.0,
         slope: bool = False, season: bool = False, week: bool = False, hours: int = 0,
-        noise: float = 1e-7, utc_offset_seconds: int = 0,
+        noise: float = 1e-7,
+        variance: float = 0.0, utc_offset_seconds: int = 0,
     ) -> None:  # fmt: skip
         self.bucket_seconds, self.utc_offset_seconds = bucket_seconds, utc_offset_seconds
         self._slope, self._season, self._week, self._hours = slope, season, week, hours
@@ -78,9 +81,9 @@ class LogLinear:
         coefficients = [Part(1, level_variance, level_noise)]
         if slope:
             coefficients.append(Part(1, (0.3 / YEAR_DAYS * days) ** 2, 0.0))
-        coefficients.append(Part(4 * season, 0.2, noise))
-        coefficients.append(Part(6 * week, 0.1, noise))
-        coefficients.append(Part(2 * hours if hours <= 4 else hours, 0.3, noise))
+        coefficients.append(Part(4 * season, variance or 0.2, noise))
+        coefficients.append(Part(6 * week, variance or 0.1, noise))
+        coefficients.append(Part(2 * hours if hours <= 4 else hours, variance or 0.3, noise))
         counts = [part.size for part in coefficients]
         self.size = sum(counts)
         self._variance = np.repeat([part.variance for part in coefficients], counts)

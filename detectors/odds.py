@@ -47,8 +47,10 @@ class OutbreakChains:
 
     def step(
         self, weights: Floats, counts: Floats, mean: Floats, dispersion: Floats, usual: Floats
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[Floats, Floats, Floats]:
         """Return the weights after one bucket, and the odds of an outbreak, shape (series,).
+
+        The second odds are all there are, the first those with brief ones held back.
 
         Weights have shape (stages, series). `usual` is the mean whose standard deviation excesses
         are measured by; they follow the mean of the bucket in proportion.
@@ -69,7 +71,7 @@ class OutbreakChains:
                 brief += moved[stage]
             else:
                 lasting += moved[stage]
-        return moved, lasting + np.minimum(brief, self._brief_most)
+        return moved, lasting + np.minimum(brief, self._brief_most), lasting + brief
 
     def _ratios(self, counts: Floats, mean: Floats, dispersion: Floats, usual: Floats) -> Floats:
         """Return the log likelihood ratio of every stage, shape (stages, series)."""

@@ -43,6 +43,8 @@ class Judged(NamedTuple):
     usual: Floats
     odds: Floats
     """P(an outbreak is going on) / P(none is), at the prior's rate of starts."""
+    full: Floats
+    """The same, spikes not held back; 1 / `full` times the rate of starts bounds false episodes."""
     ready: NDArray[np.bool_]
     """Known for long enough to have an opinion on."""
     chance: Floats
@@ -114,9 +116,14 @@ class OutbreakOdds(base.AnomalyDetector):
         """Return the rows of series; those not known appear in `bucket`."""
         return self.expectation.begin(keys, bucket, counts)
 
-    def judge(self, rows: Rows | slice, bucket: int, counts: Floats, lesson: Lesson) -> Judged:
-        """Judge one bucket of every row; learns nothing."""
-        known = self.expectation.expect(rows, bucket, lesson)
+    def judge(
+        self, rows: Rows | slice, bucket: int, counts: Floats, lesson: Lesson, common: float = 1.0
+    ) -> Judged:
+        """Judge one bucket of every row; learns nothing.
+
+        `common` multiplies what is expected of every series: what moves everywhere at once.
+        """
+        known = self.expectation.expect(rows, bucket, lesson).times(common)
         age = self.expectation.age(rows, bucket)
         usual = self.series["usual"][rows]
         usual = np.where(
@@ -125,11 +132,12 @@ class OutbreakOdds(base.AnomalyDetector):
         gap = bucket - self.series["last"][rows] > self.bucket_seconds
         weights = columns(self.series["weights"][rows])
         weights[:, gap] = 0.0
-        weights, odds = self.chains.step(weights, counts, known.mean, known.dispersion, usual)
+        weights, odds, full = self.chains.step(weights, counts, known.mean, known.dispersion, usual)
         weights[:, age < 1] = 0.0
         ready = age >= MIN_BUCKETS
         chance = self._rate.probability(np.log(odds), known.mean, known.dispersion)
-        return Judged(counts, known, weights, usual, odds, ready, np.where(ready, chance, 1.0))
+        chance = np.where(ready, chance, 1.0)
+        return Judged(counts, known, weights, usual, odds, full, ready, chance)
 
     def fold(
         self, rows: Rows | slice, bucket: int, judged: Judged, believed: Floats | None = None
@@ -158,6 +166,7 @@ class OutbreakOdds(base.AnomalyDetector):
             judged = self.judge(part, bucket, counts[start : start + _BLOCK], Lesson())
             self.fold(part, bucket, judged)
             known = judged.known
+            self.expectation.note_shape(judged.counts, known.mean, judged.ready)
             score = np.where(judged.ready, judged.score, self._lowest)
             said.append(
                 (known.mean, known.dispersion, judged.tail, score, judged.chance, judged.ready)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.surges.designs import Floats, negative_binomial
+from detectors.chance_table import TABLE
 from detectors.odds import OutbreakChains
 
 MEANS = np.geomspace(0.003, 1000.0, 15)
@@ -34,7 +35,7 @@ def quantiles(bucket_seconds: int, series: int, buckets: int) -> Floats:
             scores = []
             for _ in range(_BURN_IN + buckets):
                 counts = negative_binomial(chance, means, spread)
-                weights, odds = chains.step(weights, counts, means, spread, means)
+                weights, odds, _ = chains.step(weights, counts, means, spread, means)
                 scores.append(np.log(odds))
             table[i, j] = np.quantile(np.array(scores[_BURN_IN:]), 1 - LEVELS, method="higher")
     return table
@@ -45,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--buckets", type=int, default=400)
+    parser.add_argument("--widths", nargs="+", choices=list(WIDTHS), default=list(WIDTHS))
     options = parser.parse_args()
     lines = [
         '"""Log odds that chance exceeds; made by `benchmarks/surges/null_table.py`."""', "",
@@ -56,8 +58,11 @@ def main() -> None:
     ]  # fmt: skip
     for name, width in WIDTHS.items():
         lines.append(f'    "{name}": """')
-        for row in quantiles(width, options.series, options.buckets):
-            lines += [" ".join(f"{value:.2f}" for value in cell) for cell in row]
+        if name not in options.widths:
+            lines += TABLE[name].strip().splitlines()
+        else:
+            for row in quantiles(width, options.series, options.buckets):
+                lines += [" ".join(f"{value:.2f}" for value in cell) for cell in row]
         lines.append('""",')
     lines.append("}")
     lines.append('"""By width of a bucket; a line a dispersion, the next mean after the last."""')
