@@ -2,7 +2,7 @@
 
 For designs W and D (see `benchmarks/surges/designs.py`): share of outbreaks found (POD) at false
 alarms in 0.1 % and 1 % of outbreak-free buckets, by score; how true the stated rate of alarms is;
-what it costs. `--r` runs Farrington Flexible and EARS of R's package `surveillance` beside it.
+what it costs. `--r` runs Farrington Flexible of R's package `surveillance` beside it, on design W.
 
     python -m benchmarks.surges --design W D --seeds 1 2 --each 20 --json surges.json
 """
@@ -87,16 +87,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--each", type=int, default=20, help="series a scenario")
     parser.add_argument("--json", type=Path, help="where figures are written")
+    parser.add_argument("--r", action="store_true", help="run Farrington Flexible on design W")
     options = parser.parse_args()
     rows = []
     for seed in options.seeds:
         for design in options.design:
             make = designs.weeks if design == "W" else designs.days
             world = make(seed, options.each)
-            for name, run in (
-                ("oracle", contenders.oracle), ("forewarn", contenders.forewarn),
-                ("EARS C2", contenders.ears_c2),
-            ):  # fmt: skip
+            runs = {
+                "oracle": contenders.oracle,
+                "forewarn": contenders.forewarn,
+                "EARS C2": contenders.ears_c2,
+            }
+            if options.r and design == "W":
+                runs["Farrington Flexible"] = contenders.farrington
+            for name, run in runs.items():
                 rows.append({"seed": seed, **row(world, name, run(world))})
     Console(width=160).print(shown(rows))
     if options.json is not None:

@@ -1,6 +1,9 @@
 """Who is compared: each takes a world and returns scores and, if it states a rate, chances."""
 
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -77,3 +80,15 @@ def ears_c2(world: World) -> Scored:
         past = world.counts[:, t - 9 : t - 2]
         scores[t] = (world.counts[:, t] - past.mean(1)) / np.maximum(past.std(1, ddof=1), 0.5)
     return Scored(scores[world.judged_from :].T)
+
+
+def farrington(world: World) -> Scored:
+    """Farrington Flexible of R's `surveillance`; the score is -log of its p-value. Slow."""
+    with tempfile.TemporaryDirectory() as folder:
+        counts, out = Path(folder) / "counts.csv", Path(folder) / "out.csv"
+        np.savetxt(counts, world.counts, fmt="%d", delimiter=",")
+        words = ["Rscript", str(Path(__file__).with_name("rivals.R")), str(counts)]
+        words += ["52", str(world.judged_from + 1), str(out)]
+        said = subprocess.run(words, check=True, capture_output=True, text=True)
+        chance = np.nan_to_num(np.loadtxt(out, delimiter=","), nan=1.0)
+    return Scored(-np.log(np.maximum(chance, 1e-300)), chance, None, float(said.stdout.split()[-1]))
