@@ -1,8 +1,9 @@
-"""How well surges are found: `python -m benchmarks.surges [--design W D regions months]`.
+"""How well surges are found: `python -m benchmarks.surges [--design W D]`.
 
 For designs W and D (see `benchmarks/surges/designs.py`): share of outbreaks found (POD) at false
 alarms in 0.1 % and 1 % of outbreak-free buckets, by score; how true the stated rate of alarms is;
 what it costs. `--r` runs Farrington Flexible of R's package `surveillance` beside it, on design W.
+The first months of a shop are `python -m benchmarks.surges_spine`.
 
     python -m benchmarks.surges --design W D --seeds 1 2 --each 20 --json surges.json
 """
@@ -18,8 +19,9 @@ from rich.table import Table
 
 from benchmarks.surges import contenders, designs
 from benchmarks.surges.contenders import Scored
-from benchmarks.surges.designs import World
+from benchmarks.surges.designs import Floats, World
 from benchmarks.surges.metrics import at_alarms, at_rate, quiet_buckets
+from benchmarks.surges.plots import roc
 
 RATES = (0.001, 0.01)
 
@@ -88,6 +90,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=20, help="series a scenario")
     parser.add_argument("--json", type=Path, help="where figures are written")
     parser.add_argument("--r", action="store_true", help="run Farrington Flexible on design W")
+    parser.add_argument("--plots", type=Path, help="folder for ROC curves, of the last seed")
     options = parser.parse_args()
     rows = []
     for seed in options.seeds:
@@ -101,8 +104,14 @@ def main() -> None:
             }
             if options.r and design == "W":
                 runs["Farrington Flexible"] = contenders.farrington
+            scores: dict[str, Floats] = {}
             for name, run in runs.items():
-                rows.append({"seed": seed, **row(world, name, run(world))})
+                said = run(world)
+                scores[name] = said.scores
+                rows.append({"seed": seed, **row(world, name, said)})
+            if options.plots is not None:
+                options.plots.mkdir(parents=True, exist_ok=True)
+                roc(world, scores, options.plots / f"surges-roc-{design}.svg")
     Console(width=160).print(shown(rows))
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=1, default=float), "utf-8")
