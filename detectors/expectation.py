@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from detectors.counts import Slots
 from detectors.loglinear import DAY, WEEKDAY_OF_EPOCH, Eta, LogLinear, columns
 from detectors.odds import log_likelihood
-from detectors.counts import Slots
 from detectors.pooled import POOL, Lesson, Pool
 from detectors.table import Floats, Rows, Table
 from detectors.tails import mid_tail, z_of
@@ -135,7 +135,10 @@ class CountExpectation(base.Regressor):
         )  # fmt: skip
         both = {"evidence": count, "spread": len(DISPERSIONS)}
         columns_ = {f"{when}_{name}": ("f8", n) for when in _WHEN for name, n in both.items()}
-        self.pool = Table("counts-pool", {"bucket": "i8", "came": "f8", "due": "f8", "drift": ("f8", 2), **columns_})
+        self.pool = Table(
+            "counts-pool",
+            {"bucket": "i8", "came": "f8", "due": "f8", "drift": ("f8", 2), **columns_},
+        )
         self._shapes = ("hour", "day", "week") if bucket_seconds < DAY else ()
         visits = {"hour": DAY / bucket_seconds / 24, "day": DAY / bucket_seconds / 7}
         visits["week"] = max(visits["hour"] / 7, 1 / 7)
@@ -350,6 +353,7 @@ class CountExpectation(base.Regressor):
 
 def models_of(bucket_seconds: int, utc_offset_seconds: int = 0) -> list[LogLinear]:
     """Return the models that compete for buckets of some width."""
+
     def model(level_noise: float, **parts: Any) -> LogLinear:
         return LogLinear(
             bucket_seconds, level_noise, utc_offset_seconds=utc_offset_seconds, **parts
