@@ -30,6 +30,8 @@ _LEAST_SLOPE: Final = 0.25
 """Beyond a curve, log seconds grow at least so much while the rest falls by a factor of e."""
 _MOST_SLOPE: Final = 0.5
 """Nor more than so much inside it, lest a correction should jump over a gap between dwells."""
+_DOUBT: Final = 5.0
+"""Misses that must be known before a realised share is believed."""
 _MOST_LEVELS: Final = (BINS - _FIRST) // 2
 
 
@@ -50,7 +52,8 @@ class ConformalQuantiles(base.SupervisedTransformer):
 
     The sum also has the misses that are known before they end: a dwell of age $a$ beyond its
     quantile counts by its chance to end at all, $w = p S / (p S + 1 - p)$ with $p$ the share of
-    this segment's dwells that end and $S = (1 - \tau)(\hat q / a)^2$.
+    this segment's dwells that end and $S = s (\hat q / a)^2$, where $s$ is the share that
+    was beyond the quantile so far, $1 - \tau$ at the most.
 
     What judges is what was known when `fold` was last called. The ledger is a histogram a segment
     in `sketches`: counts, whose sums over partitions do not depend on order.
@@ -216,7 +219,7 @@ class ConformalQuantiles(base.SupervisedTransformer):
         never = ledger[:, _GIVEN_UP] + _known(self._overdue, codes)
         ends = (ledger[:, _ENDED] + 0.5) / (ledger[:, _ENDED] + never + 1.0)
         passed = np.where(ratio >= 1.0, ratio, np.inf)
-        surviving = ends[:, None] * self._beyond * passed**-_TAIL_POWER
+        surviving = ends[:, None] * self._realised() * passed**-_TAIL_POWER
         chances: Floats = surviving / (surviving + 1.0 - ends[:, None])
         return chances
 
@@ -244,14 +247,28 @@ class ConformalQuantiles(base.SupervisedTransformer):
         self.sketches.count_many(codes, bins)
         self.sketches.count_many(np.full_like(codes, self._pooled), bins)
 
+    def _realised(self) -> Floats:
+        """Return the share of all dwells that ended beyond each quantile, promised at the most.
+
+        Where quantiles are higher than they should be, less of what passes them will end.
+        """
+        within, beyond = self._split(self._ledger(np.array([self._pooled])))
+        doubt = _DOUBT / self._beyond
+        told: Floats = (beyond + _DOUBT) / (within + beyond + doubt)
+        return np.minimum(told, self._beyond)
+
+    def _split(self, ledger: Floats) -> tuple[Floats, Floats]:
+        """Return the dwells of a ledger within and beyond each quantile, shape (n, levels)."""
+        counts = ledger[:, _FIRST : _FIRST + 2 * len(self.levels)]
+        return counts[:, ::2], counts[:, 1::2]
+
     def _ledger(self, codes: Codes) -> Floats:
         return self.sketches.aged(self.sketches.rows(codes)[:, 0], self._day)
 
     def _offset(self, codes: Codes, waiting: Floats, own: float) -> Floats:
         """Return the integrated error of segments; of `own` dwells half is believed."""
-        ledger = self._ledger(codes)
-        within = ledger[:, _FIRST : _FIRST + 2 * len(self.levels) : 2]
-        beyond = ledger[:, _FIRST + 1 : _FIRST + 2 * len(self.levels) : 2] + waiting
+        within, beyond = self._split(self._ledger(codes))
+        beyond = beyond + waiting
         error = beyond * (1 - self._beyond) - within * self._beyond
         dwells = within + beyond
         believed = dwells / np.maximum(dwells + own, 1e-9)

@@ -20,7 +20,9 @@ _DAY: Final = 86_400.0
 _EPOCH_EVENTS: Final = 25
 _EPOCH_SECONDS: Final = 6 * 3600.0
 _EPOCH_SHARE: Final = 200
-"""An epoch is 25 events or a 200th of all before it, whichever is more, and 6 hours at most."""
+_EPOCH_PAST: Final = 0.001
+"""An epoch is 25 events or a 200th of all before it, whichever is more, and 6 hours or a
+thousandth of the time before it at most."""
 _HOPELESS: Final = 0.002
 """What will end with less than this chance is no longer followed."""
 
@@ -71,7 +73,8 @@ class Forecast:
                 self._teach(order[taught:heard], now)
                 taught = heard
             last = first + max(_EPOCH_EVENTS, first // _EPOCH_SHARE)
-            soon = np.searchsorted(began, now + _EPOCH_SECONDS, side="left")
+            step = max(_EPOCH_SECONDS, _EPOCH_PAST * (now - float(began[0])))
+            soon = np.searchsorted(began, now + step, side="left")
             last = min(last, max(int(soon), first + 1), len(began))
             self._begin(np.arange(first, last))
             seen, first = heard, last
