@@ -69,6 +69,13 @@ class ParcelsConfig(Section):
     least_wrong_probability: Share = 0.2
     """A delivery that breaks no rule is abnormal when its last steps together make it so likely
     wrong."""
+    late_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Of the parcels with a promise, the share that may be flagged as `late_against_promise` before
+    it is broken; 0 for none. A budget apart from that of silences."""
+    late_chance: Share = 0.5
+    """No parcel is flagged as late that is less likely to be, whatever the budget allows."""
+    late_days: Days = 3.0
+    """So many days before its promise a parcel is asked whether it will be late."""
     allowed_lateness_seconds: Lateness = 3600
     """A count is late when its bucket ended so long before the clock. The same in all sections."""
     max_parcels: Count = 2_000_000

@@ -255,7 +255,8 @@ class ConformalQuantiles(base.SupervisedTransformer):
         within, beyond = self._split(self._ledger(np.array([self._pooled])))
         doubt = _DOUBT / self._beyond
         told: Floats = (beyond + _DOUBT) / (within + beyond + doubt)
-        return np.minimum(told, self._beyond)
+        believed: Floats = np.minimum(told, self._beyond)
+        return believed
 
     def _split(self, ledger: Floats) -> tuple[Floats, Floats]:
         """Return the dwells of a ledger within and beyond each quantile, shape (n, levels)."""

@@ -163,13 +163,22 @@ class _ParcelDecision(_Decision, frozen=True, kw_only=True):
     service_level: str | None = None
 
 
-class StallOpened(_ParcelDecision, frozen=True, kw_only=True, tag="stall.opened"):
-    """A parcel has been silent for longer than its segment explains."""
+class _StallDecision(_ParcelDecision, frozen=True, kw_only=True):
+    late_probability: float | None = None
+    """The chance that it arrives after its promise, 0..1; None for no promise or no opinion."""
+    eta_p50_at: Instant | None = None
+    """When half of the parcels like it have arrived; None for no opinion."""
+    eta_p90_at: Instant | None = None
+    """When nine in ten have."""
+
+
+class StallOpened(_StallDecision, frozen=True, kw_only=True, tag="stall.opened"):
+    """A parcel has been silent for longer than its segment explains, or will miss its promise."""
 
     reason: StallReason
 
 
-class StallWorsened(_ParcelDecision, frozen=True, kw_only=True, tag="stall.worsened"):
+class StallWorsened(_StallDecision, frozen=True, kw_only=True, tag="stall.worsened"):
     """An open stall goes on, or its reason became graver; `episode_id` says which stall."""
 
     reason: StallReason

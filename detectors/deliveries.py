@@ -65,6 +65,10 @@ class Deliveries:
                 self.judge_one(scans, event)
         self._steps.learn(block, region, gap)
         self._usual.learn_legs(lane[measured], took[measured])
+        began = block["began"] != 0
+        self._usual.learn_journeys(lane[began], scans.at[events][began] - block["began"][began])
+        unasked = (block["promised"] != 0) & ~has(block["flags"], Flag.PROMISE_ASKED)
+        self._usual.journeys.arrived(int(np.count_nonzero(unasked)))
 
     def _shares(self, block: Block, region: Index, gap: Seconds, took: Seconds) -> list[Seconds]:
         """Return the shares of usual deliveries as odd as each, in the order of _STEPS."""

@@ -2,7 +2,8 @@
 
 A stall opens when a silence outlasts what is usual, or at the scan of an unannounced return. It
 worsens at most twice: when its silence is twice as long as when it opened, and when its reason
-becomes graver. The next movement ends it; of a return, its end or another attempt does.
+becomes graver. The next movement ends it; of a return, its end or another attempt does; of a parcel
+that will be late, the end of its life.
 """
 
 from typing import Final
@@ -11,6 +12,7 @@ import numpy as np
 
 from detectors.base import GRID_SECONDS
 from detectors.decisions import ClearedReason, StallCleared, StallOpened, StallReason
+from detectors.journeys import Ahead
 from detectors.parcel_table import NEVER, Flag, ParcelTable
 from detectors.sayings import Sayings
 from detectors.scan_columns import MILESTONES
@@ -18,7 +20,10 @@ from detectors.scans import Scans
 from detectors.stalls import (
     CLEARED_BY,
     STALL_REASONS,
+    Forecast,
     Movement,
+    forecast,
+    late_against_promise,
     stall_cleared,
     stall_opened,
     stall_worsened,
@@ -29,7 +34,8 @@ from detectors.usual import Usual
 _SAID: Final = Flag.WORSENED | Flag.GRAVER
 _NOT_WORSE: Final = np.uint16(65535 - _SAID)
 RETURNING_STALL: Final = STALL_REASONS.index(StallReason.RETURNING_UNANNOUNCED) + 1
-"""Number of the only stall during which a parcel moves."""
+LATE_STALL: Final = STALL_REASONS.index(StallReason.LATE_AGAINST_PROMISE) + 1
+"""Numbers of the stalls during which a parcel moves."""
 
 
 class Episodes:
@@ -56,6 +62,7 @@ class Episodes:
             probability=float(f"{survival:.3g}"),
             segment=segment,
             config=self._config_version,
+            ahead=self._ahead(row, due * GRID_SECONDS),
         )
         self._note(row, decision, since, due * GRID_SECONDS)
         record["wait_until"] = -int(-(2 * due * GRID_SECONDS - since) // GRID_SECONDS)
@@ -71,10 +78,30 @@ class Episodes:
             since=since,
             at=at,
             config=self._config_version,
+            ahead=self._ahead(row, at),
         )
         self._note(row, decision, since, int(at))
         record["wait_until"] = NEVER
         self._said.say(event, decision)
+
+    def open_late(self, row: int, ahead: Ahead) -> None:
+        """Say at the row's deadline that a parcel will hardly arrive by its promise."""
+        record = self._parcels.rows[row]
+        since, due = float(record["last_at"]), int(record["due"])
+        decision = late_against_promise(
+            self._parcels.facts(row),
+            epoch=int(record["epoch"]),
+            since=since,
+            due=float(due * GRID_SECONDS),
+            ahead=ahead,
+            config=self._config_version,
+        )
+        self._note(row, decision, since, due * GRID_SECONDS)
+        record["wait_until"] = NEVER
+        self._said.say_due(self._parcels.key(row), due, decision)
+
+    def _ahead(self, row: int, now: float) -> Forecast:
+        return forecast(self._usual.ahead(row, now), now)
 
     def _note(self, row: int, decision: StallOpened, since: float, at: int) -> None:
         record = self._parcels.rows[row]
@@ -106,6 +133,7 @@ class Episodes:
             due=float(due * GRID_SECONDS),
             times=(int(record["flags"]) & _SAID).bit_count(),
             config=self._config_version,
+            ahead=self._ahead(row, due * GRID_SECONDS),
         )
         self._said.say_due(self._parcels.key(row), due, decision)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from detectors.base import GRID_SECONDS, Rejected, RejectReason
 from detectors.deliveries import Deliveries
-from detectors.episodes import RETURNING_STALL, Episodes
+from detectors.episodes import LATE_STALL, RETURNING_STALL, Episodes
 from detectors.parcel_table import NEVER, OPAQUE, Block, Flag, ParcelTable, has, some
 from detectors.sayings import Sayings
 from detectors.scan_columns import (
@@ -191,9 +191,13 @@ class Movements:
         dwelt &= ~has(block["flags"], Flag.AWAITS_CUSTOMER)
         self._usual.learn(block, at - last_at, dwelt=dwelt, lag=lag)
         self._remember(scans, events, block, overwrite=True)
+        begins = (block["began"] == 0) & (milestone != LABEL) & (milestone != OTHER)
+        if np.count_nonzero(begins):
+            block["began"] = np.where(begins, np.maximum(at, 0.0), block["began"])
         moved = self._moved(scans, events, block)
         if np.count_nonzero(block["stall"]):
             on_its_way = (block["stall"] == RETURNING_STALL) & ~ENDS_RETURN[milestone]
+            on_its_way |= (block["stall"] == LATE_STALL) & ~TERMINAL[milestone]
             self._clear(scans, events, block, moved & (block["stall"] != 0) & ~on_its_way)
         self._wait_for_customer(scans, events, block, moved)
         delivered = milestone == DELIVERED

@@ -54,7 +54,7 @@ ROW: Final = np.dtype(
         ("lane", "<u4"),
         ("text", "<u4"),
         ("way", "<u4"),
-        ("room", "<u4"),
+        ("began", "<u4"),
         ("length", "<u2"),
         ("carrier", "<u2"),
         ("epoch", "<u2"),
@@ -78,7 +78,8 @@ parcel is forgotten.
 `same_time`: bits of the milestones seen exactly at `last_at`. `facility` to `service` and
 `carrier` are numbers of names. `text` and `length`: where in `Texts` parcel id, order and customer
 stand. `lane` and `text` are derived and no part of the state. `way`: how long it has been on its
-way to its region, see `detectors.ways`. `room`: not used. `inside`: the last movement was in
+way to its region, see `detectors.ways`. `began`: its first scan that was no label, whole seconds
+since the epoch, 0 = none. `inside`: the last movement was in
 the destination region. `failures`: failed attempts seen, at most 255. The length is a multiple of
 8, so that columns of a block are aligned."""
 
@@ -111,6 +112,8 @@ class Flag(IntFlag):
     """The open stall has been said to go on."""
     GRAVER = 1024
     """The open stall has been said to have a graver reason by now."""
+    PROMISE_ASKED = 2048
+    """It has been looked at some days before its promise."""
 
 
 class ParcelTable:

@@ -45,7 +45,7 @@ from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
 
-VERSION: Final = 6
+VERSION: Final = 7
 
 
 class ParcelsCore:
@@ -93,6 +93,13 @@ class ParcelsCore:
         Share of sign-offs that are wrong, before anything is known of one.
     least_wrong_probability
         A delivery that breaks no rule is abnormal when its last steps make it so likely wrong.
+    late_share
+        Of the parcels with a promise, the share that may be flagged as late before it is broken,
+        0 for none.
+    late_chance
+        No parcel is flagged as late that is less likely to be.
+    late_days
+        So many days before its promise a parcel is asked whether it will be late.
     allowed_lateness_seconds
         A count is marked late when its bucket ended so long before the clock; as in `flow`.
     max_parcels
@@ -121,6 +128,9 @@ class ParcelsCore:
         soonest_probability: float = 0.0001,
         wrong_signoffs: float = 0.003,
         least_wrong_probability: float = 0.2,
+        late_share: float = 0.0,
+        late_chance: float = 0.5,
+        late_days: float = 3.0,
         allowed_lateness_seconds: int = HOUR_SECONDS,
         max_parcels: int = 2_000_000,
     ) -> None:
@@ -142,6 +152,8 @@ class ParcelsCore:
             least_wait_seconds=least_wait_seconds,
             soonest_probability=soonest_probability,
             wrong_signoffs=wrong_signoffs,
+            late_share=late_share,
+            late_chance=late_chance,
             shared=len(sources) > 1,
         )
         self._pupil = Pupil(source, sources, self._usual, epoch_seconds=epoch_seconds)
@@ -157,6 +169,7 @@ class ParcelsCore:
             self._said,
             recheck_seconds=recheck_seconds,
             customs_days=customs_days,
+            late_days=late_days,
             config_version=config_version,
         )
         deliveries = Deliveries(

@@ -1,6 +1,6 @@
 """What is said about a stalled parcel: the reason, and the evidence in words."""
 
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import msgspec
 
@@ -15,10 +15,12 @@ from detectors.decisions import (
     instant,
 )
 from detectors.dwell import Segment
-from detectors.events import Milestone
+from detectors.events import Instant, Milestone
+from detectors.journeys import Ahead
 
 MODEL: Final = "dwell/1"
 RETURNS_MODEL: Final = "returns/1"
+JOURNEYS_MODEL: Final = "journeys/1"
 DAY_SECONDS: Final = 86_400
 
 STALL_REASONS: Final = tuple(StallReason)
@@ -68,6 +70,23 @@ _LEAVE: Final[dict[Milestone, str]] = {
 
 Facts = dict[str, Any]
 """What `ParcelTable.facts` returns: the fields every decision about a parcel has."""
+
+
+class Forecast(TypedDict):
+    """The fields of a decision that say what is ahead of a parcel; None for no opinion."""
+
+    late_probability: float | None
+    eta_p50_at: Instant | None
+    eta_p90_at: Instant | None
+
+
+def forecast(ahead: Ahead | None, now: float) -> Forecast:
+    """Return when a parcel will arrive, in whole minutes, and how likely it misses its promise."""
+    if ahead is None:
+        return Forecast(late_probability=None, eta_p50_at=None, eta_p90_at=None)
+    p50, p90 = (60.0 * round((now + each) / 60.0) for each in ahead[:2])
+    late = None if ahead.late is None else round(ahead.late, 3)
+    return Forecast(late_probability=late, eta_p50_at=instant(p50), eta_p90_at=instant(p90))
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,9 +147,9 @@ def reason_of(milestone: Milestone, failures: int) -> StallReason:
 def started(epoch: int, facts: Facts, since: float, reason: StallReason) -> str:
     """Name the scan an episode counts from, by its data only.
 
-    While a return goes on the parcel moves, so its place is no part of the name.
+    While it returns or will be late the parcel moves, so its place is no part of the name.
     """
-    if reason is StallReason.RETURNING_UNANNOUNCED:
+    if reason in {StallReason.RETURNING_UNANNOUNCED, StallReason.LATE_AGAINST_PROMISE}:
         return f"{epoch}:{instant(since).isoformat()}"
     place = facts["facility"] or facts["region"]
     return f"{epoch}:{facts['milestone']}:{place}:{instant(since).isoformat()}"
@@ -147,6 +166,7 @@ def stall_opened(
     probability: float,
     segment: Segment,
     config: str,
+    ahead: Forecast,
 ) -> StallOpened:
     """Return the decision that a parcel has been silent since `since` for too long at `due`."""
     reason = reason_of(facts["milestone"], failures)
@@ -159,6 +179,7 @@ def stall_opened(
         decided_at=instant(due),
         occurred_at=instant(since),
         reason=reason,
+        **ahead,
         evidence=Evidence(
             text=stall_text(facts, due - since, segment),
             unit="seconds",
@@ -174,7 +195,50 @@ def stall_opened(
     )
 
 
-def turned_back(facts: Facts, *, epoch: int, since: float, at: float, config: str) -> StallOpened:
+def late_against_promise(
+    facts: Facts,
+    *,
+    epoch: int,
+    since: float,
+    due: float,
+    ahead: Ahead,
+    config: str,
+) -> StallOpened:
+    """Return the decision, at `due`, that a parcel will hardly arrive by its promise."""
+    reason = StallReason.LATE_AGAINST_PROMISE
+    identity = decision_id(
+        "stall.opened", facts["subject"], reason, started(epoch, facts, since, reason)
+    )
+    left = facts["promised_at"].timestamp() - due
+    return StallOpened(
+        **facts,
+        decision_id=identity,
+        episode_id=identity,
+        decided_at=instant(due),
+        occurred_at=instant(since),
+        reason=reason,
+        **forecast(ahead, due),
+        evidence=Evidence(
+            text=(
+                f"Promised in {span(left)}. Half of the parcels on this lane that have been on "
+                f"their way for as long take {span(ahead.p50_seconds)} more, "
+                f"{ahead.late or 0.0:.0%} take longer than the promise."
+            ),
+            unit="seconds",
+            observed=ahead.p50_seconds,
+            expected=left,
+            probability=round(ahead.late or 0.0, 3),
+            segment="journeys of the lane",
+            observations=0,
+            model=JOURNEYS_MODEL,
+            config=config,
+        ),
+    )
+
+
+def turned_back(
+    facts: Facts, *, epoch: int, since: float, at: float, config: str, ahead: Forecast
+) -> StallOpened:
     """Return the decision that a parcel turned back at `since`, and nothing before says why."""
     reason = StallReason.RETURNING_UNANNOUNCED
     identity = decision_id(
@@ -188,6 +252,7 @@ def turned_back(facts: Facts, *, epoch: int, since: float, at: float, config: st
         decided_at=instant(at),
         occurred_at=instant(since),
         reason=reason,
+        **ahead,
         evidence=Evidence(
             text=(
                 f"Turned back{f' at {place}' if place else ''}; "
@@ -214,6 +279,7 @@ def stall_worsened(
     due: float,
     times: int,
     config: str,
+    ahead: Forecast,
 ) -> StallWorsened:
     """Return the decision that an open stall goes on, or has a graver reason by now."""
     began, subject = started(epoch, facts, since, stall_reason), facts["subject"]
@@ -235,6 +301,7 @@ def stall_worsened(
         stall_reason=stall_reason,
         opened_at=instant(opened_at),
         times=times,
+        **ahead,
         evidence=Evidence(
             text=f"{text}; {why}.",
             unit="seconds",

@@ -20,6 +20,7 @@ DAY_SECONDS: Final = 86_400
 _SAID: Final = np.uint16(Flag.CUSTOMS_SAID)
 _DONE: Final = np.uint16(Flag.CUSTOMS_SAID | Flag.ENDED | Flag.AWAITS_CUSTOMER)
 """Customs are not waited for: it was said, or the parcel's life has ended, or its clock stands."""
+_ASKED: Final = np.uint16(Flag.PROMISE_ASKED | Flag.ENDED)
 _CUSTOMS_STALL: Final = STALL_REASONS.index(StallReason.CUSTOMS_HOLD) + 1
 
 
@@ -36,12 +37,14 @@ class Timers:
         *,
         recheck_seconds: int,
         customs_days: float,
+        late_days: float,
         config_version: str,
     ) -> None:
         self._parcels, self._usual, self._traffic = parcels, usual, traffic
         self._episodes, self._said = episodes, said
         self._recheck_minutes = max(-(-recheck_seconds // GRID_SECONDS), 1)
         self._customs_days = customs_days
+        self._late_seconds = late_days * DAY_SECONDS
         self._config_version = config_version
         self._deadlines = Deadlines()
 
@@ -69,6 +72,11 @@ class Timers:
             return
         for row in rows[self._customs_due(block) <= block["due"]].tolist():
             self._say_customs(row)
+        asked = self._promise_due(block) <= block["due"]
+        for row in rows[asked].tolist():
+            self._ask(row)
+        if np.count_nonzero(asked):
+            block = self._parcels.gather(rows)
         silent = block["wait_until"] <= block["due"]
         stalled = silent & (block["stall"] != 0)
         for row in rows[stalled].tolist():
@@ -87,6 +95,7 @@ class Timers:
         `earliest` is the first minute it may be set to.
         """
         due = np.minimum(block["wait_until"].astype(np.int64), self._customs_due(block))
+        due = np.minimum(due, self._promise_due(block))
         if earliest is not None:
             due = np.maximum(due, earliest)
         block["due"] = np.minimum(due, block["gone_at"])
@@ -124,6 +133,26 @@ class Timers:
         waiting = (since != 0) & (block["flags"] & _DONE == 0)
         due = up_to_minute(since + self._customs_days * DAY_SECONDS).astype(np.int64)
         return np.where(waiting, due, NEVER)
+
+    def _promise_due(self, block: Block) -> Minutes:
+        """Return when parcels are asked whether they will be late; NEVER where they are not."""
+        promised = block["promised"]
+        if self._usual.journeys.share <= 0 or not np.count_nonzero(promised):
+            return np.full(len(block), NEVER, np.int64)
+        waiting = (promised != 0) & (block["began"] != 0) & (block["flags"] & _ASKED == 0)
+        due = up_to_minute(promised - self._late_seconds).astype(np.int64)
+        return np.where(waiting, due, NEVER)
+
+    def _ask(self, row: int) -> None:
+        """Open a stall when a parcel will hardly arrive by its promise and the budget lets it."""
+        record, journeys = self._parcels.rows[row], self._usual.journeys
+        record["flags"] |= np.uint16(Flag.PROMISE_ASKED)
+        now = float(record["due"]) * GRID_SECONDS
+        ahead = self._usual.ahead(row, now)
+        if ahead is None or ahead.late is None or now >= float(record["promised"]):
+            return
+        if not record["stall"] and journeys.ask(ahead.late):
+            self._episodes.open_late(row, ahead)
 
     def _say_customs(self, row: int) -> None:
         record = self._parcels.rows[row]

@@ -12,6 +12,7 @@ import numpy as np
 
 from detectors.dwell import DwellModel, Segment
 from detectors.histograms import EDGES, Q95
+from detectors.journeys import Ahead, Journeys
 from detectors.last_steps import LastSteps
 from detectors.parcel_table import Block, ParcelTable
 from detectors.plausibility import Answers, Plausibility, soonness
@@ -42,6 +43,8 @@ class Usual:
         least_wait_seconds: float,
         soonest_probability: float,
         wrong_signoffs: float = 0.003,
+        late_share: float = 0.0,
+        late_chance: float = 0.5,
         shared: bool = False,
     ) -> None:
         self._parcels = parcels
@@ -80,12 +83,21 @@ class Usual:
                 shared=shared,
             ),
         )
+        self.journeys = Journeys(
+            share=late_share,
+            least_chance=late_chance,
+            half_life_days=half_life_days,
+            min_observations=min_observations,
+            max_segments=max_segments,
+            shared=shared,
+        )
         self.forget_codes()
 
     def sketches(self) -> tuple[Sketches, ...]:
         """Return the histograms, which the state consists of."""
         last_steps = self.last_steps.model.sketches()
-        return self.dwell.sketches, self.last_leg.sketches, self.lag, *last_steps
+        journeys = (self.journeys.times, self.journeys.asked)
+        return self.dwell.sketches, self.last_leg.sketches, self.lag, *last_steps, *journeys
 
     def forget_codes(self) -> None:
         """Forget what is derived: after loading, or when there are too many codes."""
@@ -93,8 +105,10 @@ class Usual:
         self.last_leg.forget_codes()
         self.lag.forget_codes()
         self.last_steps.forget_codes()
+        self.journeys.forget_codes()
         self._segment_of = np.full(64 * _STAGES, -1, np.int64)
         self._leg_of = np.full(64, -1, np.int64)
+        self._journey_of = np.full(64, -1, np.int64)
         self._lag_of = np.full(64, -1, np.int64)
         self._forget_answers()
 
@@ -102,6 +116,7 @@ class Usual:
         """Let what was learned since the last fold count from now on; `day` on the clock."""
         for sketches in self.sketches():
             sketches.fold(day)
+        self.journeys.folded()
         self._forget_answers()
 
     def take(self) -> list[Tally]:
@@ -174,6 +189,22 @@ class Usual:
         if len(lane):
             self.last_leg.learn_many(self._leg_codes(lane), seconds)
 
+    def learn_journeys(self, lane: Index, seconds: Seconds) -> None:
+        """Count journeys of parcels that were delivered, shape (n,)."""
+        if len(lane):
+            self.journeys.learn_many(self._journey_codes(lane), seconds)
+
+    def ahead(self, row: int, now: float) -> Ahead | None:
+        """Return when a parcel will arrive, and whether in time, by what is known at `now`."""
+        record = self._parcels.rows[row]
+        began, promised = float(record["began"]), float(record["promised"])
+        if not began:
+            return None
+        code = self._journey_codes(record["lane"].astype(np.int64)[None])
+        return self.journeys.ahead(
+            int(code[0]), now - began, promised - began if promised else None
+        )
+
     def _forget_answers(self) -> None:
         self._wait_of = np.full(len(self._segment_of), _UNASKED)
         self._soonest_of = np.full(64, _UNASKED)
@@ -206,6 +237,11 @@ class Usual:
         self._leg_of = _stretched(self._leg_of, len(lanes))
         code = self.last_leg.code
         return _looked_up(self._leg_of, lane, lambda number: code(*lanes[number], "last leg"))
+
+    def _journey_codes(self, lane: Index) -> Index:
+        lanes = self._parcels.lanes
+        self._journey_of = _stretched(self._journey_of, len(lanes))
+        return _looked_up(self._journey_of, lane, lambda n: self.journeys.code(*lanes[n]))
 
     def _lag_codes(self, carrier: Index) -> Index:
         carriers = self._parcels.carriers
