@@ -125,18 +125,22 @@ def _worlds(options: argparse.Namespace, console: Console) -> int:
 
 def _real(options: argparse.Namespace, console: Console) -> int:
     # Boosting and survival analysis are slow to import, and of the benchmark group.
-    from benchmarks.stalls import log_report, order_report  # noqa: PLC0415
+    from benchmarks.stalls import log_report, order_report, real_plots  # noqa: PLC0415
 
     if options.log:
         measured = log_report.of_log(options.log)
         console.print(log_report.table_of_log(measured))
+        draw = real_plots.draw_log
     else:
         measured = order_report.of_orders(
             options.orders, options.first, options.last, options.delivered_weight
         )
         console.print(order_report.table_of_orders(measured))
+        draw = real_plots.draw_orders
     if options.json is not None:
         _write(measured, options.json)
+    for path in draw(measured, options.plots) if options.plots is not None else ():
+        console.print(f"wrote {path}", markup=False)
     return 0
 
 

@@ -130,10 +130,11 @@ def test_judging_counts(tmp_path: Path) -> None:
 def test_the_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--json` prints ours and every anchor with the same figures; without it there is a table."""
     path = written(tmp_path, cases=60)
-    assert command("--log", str(path), "--json") == 0
+    assert command("--log", str(path), "--plots", str(tmp_path), "--json") == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {"forewarn", "stage quantile", "Kaplan-Meier", "LightGBM"} <= rows.keys()
     assert all(row.keys() == rows["forewarn"].keys() for row in rows.values())
+    assert {"log-log-9.svg", "log-log-99.svg"} <= {each.name for each in tmp_path.iterdir()}
 
 
 def test_times() -> None:

@@ -136,10 +136,11 @@ def test_the_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
         pytest.importorskip(module, reason="make bench installs it")
     from benchmarks.stalls.__main__ import main
 
-    words = ["--orders", str(written(tmp_path / "orders", 300)), "--json"]
+    words = ["--orders", str(written(tmp_path / "orders", 300)), "--plots", str(tmp_path), "--json"]
     assert main([*words, "--from", "2026-04-01", "--to", "2026-11-01"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {"forewarn", "slack rule", "lane survival"} <= told["rows"].keys()
+    assert (tmp_path / "orders-lead.svg").read_text("utf-8").startswith("<?xml")
     assert all(row.keys() == {"3", "5", "7"} for row in told["rows"].values())
     assert main([*words, "--from", "2030-01-01"]) == 2
     assert "no order" in capsys.readouterr().err
