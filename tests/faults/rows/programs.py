@@ -55,6 +55,12 @@ def _change(run: Run) -> None:
     file.write_text(yaml.safe_dump(data), encoding="utf-8")
 
 
+def former_is_at_hand() -> bool:
+    """Tell whether the history reaches back to the former version; a shallow clone's does not."""
+    asked = ["git", "cat-file", "-e", f"{FORMER}^{{commit}}"]
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
 @cache
 def _former_program() -> Path | None:
     """The program as it was, unpacked; None where the history is not at hand."""
