@@ -18,6 +18,9 @@ from detectors.signoff import MODEL, LastStep, SignOff, Suspicion, suspicion, to
 from detectors.stalls import span
 from detectors.usual import Usual
 
+_SHORT = 2.0
+"""A last leg is short below so many times what hardly any takes less than."""
+
 
 class Deliveries:
     """Says which sign-offs are hard to believe; few are, so only those are looked at closely."""
@@ -71,12 +74,16 @@ class Deliveries:
         self._usual.journeys.arrived(int(np.count_nonzero(unasked)))
 
     def _shares(self, block: Block, region: Index, gap: Seconds, took: Seconds) -> list[Seconds]:
-        """Return the shares of usual deliveries as odd as each, in the order of _STEPS."""
-        measured = (block["outside_at"] != 0) & (block["destination"] != 0)
+        """Return the shares of usual deliveries as odd as each, step by step.
+
+        A last leg is looked at closely only where it is short: few are, and lanes are many.
+        """
+        lane = block["lane"].astype(np.int64)
+        short = (block["outside_at"] != 0) & (block["destination"] != 0)
+        short &= took < _SHORT * self._usual.soonest(lane)
         legs = np.full(len(block), np.nan)
-        if np.count_nonzero(measured):
-            lane = block["lane"].astype(np.int64)[measured]
-            legs[measured] = self._usual.leg_shares(lane, took[measured])
+        if np.count_nonzero(short):
+            legs[short] = self._usual.leg_shares(lane[short], took[short])
         return [*self._steps.shares(block, region, gap), legs]
 
     def judge_one(self, scans: Scans, event: int) -> None:

@@ -303,11 +303,12 @@ class Answers:
 
     def __init__(self, ask: Callable[[int], Floats]) -> None:
         self._ask = ask
-        self.forget()
-
-    def forget(self) -> None:
         self._shares = np.zeros((64, BINS))
         self._asked = np.zeros(64, np.bool_)
+
+    def forget(self) -> None:
+        """Forget what was asked."""
+        self._asked[:] = False
 
     def of(self, codes: Codes, bins: Rows) -> Floats:
         """Return the share of each bin of each code, shape (n,)."""

@@ -91,6 +91,7 @@ class Usual:
             max_segments=max_segments,
             shared=shared,
         )
+        self._legs = Answers(self._leg_soonness)
         self.forget_codes()
 
     def sketches(self) -> tuple[Sketches, ...]:
@@ -209,7 +210,7 @@ class Usual:
         self._wait_of = np.full(len(self._segment_of), _UNASKED)
         self._soonest_of = np.full(64, _UNASKED)
         self.last_steps.model.forget_answers()
-        self._legs = Answers(self._leg_soonness)
+        self._legs.forget()
         self._lag_seconds = np.zeros(0)
 
     def _ask(self, segments: Index) -> None:
