@@ -130,20 +130,14 @@ class FlowConfig(Section):
     """How long after its end an hour of complaints stays open. The same in all sections."""
     false_surges_a_month: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """How many surges a month chance may open, over all regions together."""
-    windows_hours: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=24 * 14)], ...], Field(min_length=1, max_length=8)
-    ] = (1, 6, 24, 72)
-    """Lengths of the windows in which surges are looked for."""
     min_days: Days = 7.0
     """A series younger than this has no opinion."""
-    level_half_life_days: Days = 10.0
-    """How fast the usual level of complaints follows a change."""
     utc_offset_seconds: Annotated[StrictInt, Field(ge=-43_200, le=50_400)] = 0
     """Local time, which makes the day and the week of a season: 28800 is UTC+8."""
     min_complaints: Count = 4
     """Fewer complaints are no surge."""
     cool_down_hours: Annotated[StrictInt, Field(ge=0, le=24 * 365)] = 48
-    """After an episode its region and category rest for so long."""
+    """After an episode its region rests for so long."""
     max_episode_days: Count = 7
     """A surge that lasts longer is the new normal, and is closed."""
     silence_chance: Share = 1e-5

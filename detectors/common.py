@@ -1,47 +1,37 @@
-"""What moves in all regions at once is no region's surge."""
+"""What moves in all regions at once is no region's surge: a promotion, a holiday, news."""
 
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detectors.outbreak import Judgement
 from detectors.table import Floats
 
 MIN_REGIONS: Final = 4
-COMMON_BEYOND: Final = 0.1
+SPANS: Final = ((24.0, 0.1, 2.0), (4.0, 0.2, 3.0))
+"""Hours looked back on, and by how much and by how many standard errors a factor must exceed 1.
+
+The last that does counts: what is quick has to be clear.
+"""
+KEEP: Final = np.array([0.5 ** (1.5 / hours) for hours, _, _ in SPANS])
+"""What an hour keeps of the sums of each span."""
 
 
-def common_factors(verdict: Judgement, regions: NDArray[np.int64]) -> Floats:
-    """Return, for each window, what moves in all regions at once, shape (windows,).
+def common_factor(observed: Floats, expected: Floats) -> float:
+    """Return by how much everything is above what was expected; 1 where nothing is.
 
-    `regions` numbers every series' region; a region's series are neighbours. It is the median of
-    observed / expected over regions, weighted by what was expected, when at least four regions
-    can be compared and it is more than 10 % above 1 and beyond its own standard error. One bucket
-    is too little to tell it from: the next window speaks for it.
+    Sums of regions, shape (regions, spans). It is the median of observed / expected over regions,
+    weighted by what was expected, so that no region alone can move it.
     """
-    factors = np.ones(verdict.observed.shape[1])
-    sums, expectations, group = verdict.observed, verdict.expected, regions
-    ready = verdict.ready
-    if not ready.all():
-        sums, expectations, group = sums[ready], expectations[ready], regions[ready]
-    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])[: len(group)])
-    if len(starts) < MIN_REGIONS:
-        return factors
-    # A row a window, so that sums are added in the order of a single window's.
-    observed = np.ascontiguousarray(np.add.reduceat(sums, starts).T)
-    expected = np.ascontiguousarray(np.add.reduceat(expectations, starts).T)
-    ratios = observed / expected
-    busy = np.where(ratios > 1 + COMMON_BEYOND, expected, 0.0).sum(axis=1)
-    if (busy < 0.49 * expected.sum(axis=1)).all():
-        return factors  # no median is that large, and none needs to be looked for
-    moved = weighted_medians(ratios, expected)
-    error = 1.25 / np.sqrt(expected.sum(axis=1))
-    common = moved > 1 + np.maximum(COMMON_BEYOND, 2 * error)
-    factors[common] = moved[common]
-    if len(factors) > 1:
-        factors[0] = factors[1]
-    return factors
+    factor = 1.0
+    if len(observed) < MIN_REGIONS:
+        return factor
+    ratios = observed / np.maximum(expected, 1e-9)
+    medians = weighted_medians(ratios.T, np.ascontiguousarray(expected.T))
+    for place, (_, beyond, errors) in enumerate(SPANS):
+        error = 1.25 / np.sqrt(max(float(expected[:, place].sum()), 1e-9))
+        if medians[place] > 1 + max(beyond, errors * error):
+            factor = float(medians[place])
+    return factor
 
 
 def weighted_medians(values: Floats, weights: Floats) -> Floats:

@@ -224,6 +224,8 @@ class _SurgeDecision(_Decision, frozen=True, kw_only=True):
     reason: SurgeReason
     began_at: Instant
     """Start of the first bucket of the episode."""
+    parts: tuple[Category, ...] = ()
+    """Categories that take part, the most surprising first, when it is of a region as a whole."""
 
 
 class SurgeOpened(_SurgeDecision, frozen=True, kw_only=True, tag="surge.opened"):

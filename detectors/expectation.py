@@ -47,6 +47,17 @@ _UNLIKELY: Final = 0.02
 """Share of a dispersion that no series has shown yet."""
 
 
+class Answers(NamedTuple):
+    """What all series together say on a bucket."""
+
+    offset: float
+    """Log of the factor that all share."""
+    evidence: list[float]
+    """Of each model, a series' mean."""
+    spread: list[float]
+    """Share of the series that each dispersion is that of."""
+
+
 class Expected(NamedTuple):
     """What is known of a bucket of many series before its counts; shape (series,) each."""
 
@@ -181,28 +192,36 @@ class CountExpectation(base.Regressor):
         age: NDArray[np.int64] = (bucket - self.series["first"][rows]) // self.bucket_seconds
         return age
 
-    def expect(self, rows: Rows | slice, bucket: int, lesson: Lesson) -> Expected:
+    def ask(self, bucket: int, lesson: Lesson) -> Answers:
+        """Return what all series together have to say on a bucket."""
+        when = _WHEN[int(bucket > self.pool["bucket"][0])]
+        offset = float(np.log(self.shape(bucket, lesson)))
+        evidence, spread = (
+            [lesson.note(float(value)) for value in self.pool[f"{when}_{name}"][0]]
+            for name in ("evidence", "spread")
+        )
+        return Answers(offset, evidence, spread)
+
+    def expect(self, rows: Rows | slice, bucket: int, shared: Answers) -> Expected:
         """Return what a bucket of every row should hold; learns nothing."""
         series = self.series
-        when = _WHEN[int(bucket > self.pool["bucket"][0])]
         m, packed = columns(series["m"][rows]), columns(series["p"][rows])
         gap = (bucket - series["last"][rows]) // self.bucket_seconds - 1
-        offset = float(np.log(self.shape(bucket, lesson)))
         beliefs = [
-            model.believe(m[span], packed[tri], model.regressors(bucket), offset, gap)
+            model.believe(m[span], packed[tri], model.regressors(bucket), shared.offset, gap)
             for model, span, tri in zip(self.models, self._spans, self._packed, strict=True)
         ]
         doubts = np.array([np.minimum(belief.variance, 1.0) for belief in beliefs])
         means = np.array([belief.mean for belief in beliefs]) * np.exp(doubts / 2)
         evidence = columns(series["evidence"][rows])
-        for k in range(len(self.models)):
-            evidence[k] += _OTHERS * lesson.note(float(self.pool[f"{when}_evidence"][0, k]))
+        for k, others in enumerate(shared.evidence):
+            evidence[k] += _OTHERS * others
         weights = _softmax(evidence)
         mean = _weighted(weights, means)
         doubt = _weighted(weights, means**2 * (1 + doubts)) / mean**2 - 1
         shares = _softmax(columns(series["spread"][rows]))
-        for k in range(len(DISPERSIONS)):
-            shares[k] *= lesson.note(float(self.pool[f"{when}_spread"][0, k])) + _UNLIKELY
+        for k, others in enumerate(shared.spread):
+            shares[k] *= others + _UNLIKELY
         shares /= _weighted(np.ones_like(shares), shares)
         spread = _weighted(shares, np.broadcast_to(DISPERSIONS[:, None], shares.shape))
         return Expected(mean, spread + mean * doubt, spread, doubt, means, beliefs)
@@ -306,7 +325,7 @@ class CountExpectation(base.Regressor):
     ) -> None:
         """Learn one bucket of every row, zeros included."""
         self.enter(bucket)
-        known = self.expect(rows, bucket, Lesson())
+        known = self.expect(rows, bucket, self.ask(bucket, Lesson()))
         self.fold(rows, bucket, counts, np.ones(len(counts)) if trust is None else trust, known)
         self.note_shape(counts, known.mean, self.age(rows, bucket) > MIN_BUCKETS)
         self.series.touch(rows)
@@ -332,7 +351,7 @@ class CountExpectation(base.Regressor):
         rows = np.array([row])
         if row < 0 or self.age(rows, bucket)[0] < MIN_BUCKETS:
             return None
-        known = self.expect(rows, bucket, Lesson())
+        known = self.expect(rows, bucket, self.ask(bucket, Lesson()))
         return Expectation(float(known.mean[0]), float(known.dispersion[0]), self.seen(row))
 
     def seen(self, row: int) -> int:

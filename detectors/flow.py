@@ -19,14 +19,14 @@ from detectors.closings import Closing, read_closings
 from detectors.counts import DAY
 from detectors.decisions import Decision, SurgeClosed, SurgeOpened
 from detectors.events import Category
-from detectors.outbreak import OutbreakScan
+from detectors.outbreak_odds import OutbreakOdds
 from detectors.overload import OverloadWatch
 from detectors.pending import Bucket, PendingCounts
 from detectors.silence import QUARTER, SilenceWatch
 from detectors.surges import HOUR, SurgeWatch
 from detectors.table import Table, pack, unpack
 
-VERSION: Final = 3
+VERSION: Final = 4
 ASLEEP_AFTER: Final = 14 * DAY
 _MOVES: Final = (Metric.ENTERED, Metric.LEFT, Metric.CAME, Metric.WENT)
 """What is counted of a region's parcels, in the order of `Moves`."""
@@ -51,10 +51,8 @@ class FlowCore:
         same value as the complaints core's.
     false_surges_a_month
         How many surges a month chance may open, over all partitions together.
-    windows_hours
-        Lengths of the windows in which surges are looked for.
-    min_days, level_half_life_days, utc_offset_seconds
-        See `SeasonalCounts`; local time makes its day and week.
+    min_days, utc_offset_seconds
+        No opinion on a series before it is so old; local time makes the day and the week.
     min_complaints, cool_down_hours, max_episode_days
         See `SurgeWatch`.
     silence_chance, min_silence_seconds
@@ -77,9 +75,7 @@ class FlowCore:
         config_version: str,
         allowed_lateness_seconds: int = HOUR,
         false_surges_a_month: float = 1.0,
-        windows_hours: tuple[int, ...] = (1, 6, 24, 72),
         min_days: float = 7.0,
-        level_half_life_days: float = 10.0,
         utc_offset_seconds: int = 0,
         min_complaints: int = 4,
         cool_down_hours: int = 48,
@@ -105,18 +101,14 @@ class FlowCore:
         self._pending = PendingCounts(allowed_lateness_seconds)
         partitions = max(len(self._names) // 2, 1)
         self._surges = SurgeWatch(
-            scan=OutbreakScan(
-                windows=tuple(windows_hours),
-                min_days=min_days,
-                level_half_life_days=level_half_life_days,
-                utc_offset_seconds=utc_offset_seconds,
-            ),
+            scan=OutbreakOdds(HOUR, utc_offset_seconds),
             config_version=config_version,
             false_episodes_a_month=false_surges_a_month / partitions,
             min_complaints=min_complaints,
             cool_down_hours=cool_down_hours,
             max_episode_days=max_episode_days,
             forget_days=forget_days,
+            min_days=min_days,
         )
         self._silence = SilenceWatch(
             config_version=config_version,
@@ -226,9 +218,9 @@ class FlowCore:
         surges, silence, overload = ({each.now: each for each in journal} for journal in journals)
         due = {} if self._stepped is None else self._pending.due(self._stepped)
         for now in sorted({*due, *surges, *silence, *overload}):
-            late, counts = _sorted_out(due.get(now, ()))
+            _, counts = _sorted_out(due.get(now, ()))
             self._overload.repeat(now, overload.get(now), _moves(counts))
-            self._surges.repeat(now, late, surges.get(now), counts[Metric.COMPLAINTS])
+            self._surges.repeat(now, surges.get(now), counts[Metric.COMPLAINTS])
             self._silence.repeat(now, silence.get(now), counts[Metric.SCANS])
 
     def _take(self, index: int, record: Counts) -> list[Output]:

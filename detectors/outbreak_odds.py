@@ -20,6 +20,18 @@ _BELIEVED = 0.3
 _BLOCK = 2048
 
 
+def blocks(rows: Rows | slice) -> list[tuple[Rows | slice, slice]]:
+    """Cut rows into pieces that a processor's cache holds, each with its places among them."""
+    if isinstance(rows, slice):
+        cuts = range(rows.start, rows.stop, _BLOCK)
+        pieces = [slice(start, min(start + _BLOCK, rows.stop)) for start in cuts]
+        return [
+            (piece, slice(piece.start - rows.start, piece.stop - rows.start)) for piece in pieces
+        ]
+    places = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
+    return [(rows[place], place) for place in places]
+
+
 class Scores(NamedTuple):
     """What is said of one bucket, before it was learned; shape (series,) each."""
 
@@ -110,20 +122,21 @@ class OutbreakOdds(base.AnomalyDetector):
     @property
     def tables(self) -> tuple[Table, ...]:
         """All state."""
-        return self.series, self.expectation.pool
+        return self.series, self.expectation.pool, self.expectation.shared.table
 
     def begin(self, keys: Sequence[str], bucket: int, counts: Floats) -> Rows:
         """Return the rows of series; those not known appear in `bucket`."""
         return self.expectation.begin(keys, bucket, counts)
 
-    def judge(
-        self, rows: Rows | slice, bucket: int, counts: Floats, lesson: Lesson, common: float = 1.0
-    ) -> Judged:
-        """Judge one bucket of every row; learns nothing.
+    def judge(self, rows: Rows | slice, bucket: int, counts: Floats, lesson: Lesson) -> Judged:
+        """Judge one bucket of every row; learns nothing."""
+        known = self.expectation.expect(rows, bucket, self.expectation.ask(bucket, lesson))
+        return self.judge_against(known, rows, bucket, counts)
 
-        `common` multiplies what is expected of every series: what moves everywhere at once.
-        """
-        known = self.expectation.expect(rows, bucket, lesson).times(common)
+    def judge_against(
+        self, known: Expected, rows: Rows | slice, bucket: int, counts: Floats
+    ) -> Judged:
+        """Judge one bucket of every row by what is known of it; learns nothing."""
         age = self.expectation.age(rows, bucket)
         usual = self.series["usual"][rows]
         usual = np.where(
@@ -161,9 +174,8 @@ class OutbreakOdds(base.AnomalyDetector):
         """Judge one bucket of series, then learn it; a block of them at a time."""
         self.expectation.enter(bucket)
         said: list[tuple[Any, ...]] = []
-        for start in range(0, len(rows), _BLOCK):
-            part = rows[start : start + _BLOCK]
-            judged = self.judge(part, bucket, counts[start : start + _BLOCK], Lesson())
+        for part, places in blocks(rows):
+            judged = self.judge(part, bucket, counts[places], Lesson())
             self.fold(part, bucket, judged)
             known = judged.known
             self.expectation.note_shape(judged.counts, known.mean, judged.ready)

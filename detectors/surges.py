@@ -2,18 +2,21 @@
 
 calm ──alarm──► open ──excess doubled──► open (updated)
 ▲               │
-└──cool-down────┴──back to expectation──► closed
+└──cool-down────┴──odds below one──► closed
+
+A region has a series for each category and one for all together. One cause is one episode: it
+opens for the series with the best odds, names the categories that take part, and no other episode
+of the region opens beside it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.closings import Closing, Journal
-from detectors.common import common_factors
-from detectors.counts import DAY, SEPARATOR
+from detectors.common import KEEP, SPANS, common_factor
 from detectors.decisions import (
     Evidence,
     SurgeClosed,
@@ -24,16 +27,35 @@ from detectors.decisions import (
     instant,
 )
 from detectors.events import Category
-from detectors.outbreak import ROBUST_Z, Judgement, Look, OutbreakScan, trust_of
+from detectors.loglinear import DAY
+from detectors.outbreak_odds import Judged, OutbreakOdds, blocks
 from detectors.pooled import Lesson, Repetition
 from detectors.table import Floats, Rows, Table
+from detectors.tails import upper_tail
 
-MODEL: Final = "outbreak-scan/1"
+MODEL: Final = "outbreak-odds/1"
+SEPARATOR: Final = "\x1f"
 HOUR: Final = 3600
-CALM_Z: Final = 1.28
-"""An episode ends when its window falls below this quantile (one in ten)."""
+MONTH_HOURS: Final = 720
+MARGIN: Final = 3.0
+"""False episodes are bounded by the rate of starts / odds as long as the expectation is right;
+levels that wander make it this many times as many (measured on the first months)."""
+STIRRING: Final = 0.02
+"""Odds from which on a series is watched: an episode counts from the last time they rose above."""
+TAKES_PART: Final = 0.1
+"""Odds from which on a category takes part in an episode of its region."""
 
 SurgeDecision = SurgeOpened | SurgeUpdated | SurgeClosed
+
+
+class Hour(NamedTuple):
+    """One hour of all series as judged; shape (series,) each."""
+
+    counts: Floats
+    mean: Floats
+    spread: Floats
+    full: Floats
+    ready: NDArray[np.bool_]
 
 
 class SurgeWatch:
@@ -44,13 +66,15 @@ class SurgeWatch:
     false_episodes_a_month
         How many episodes a month chance may open, over all series of this watch together.
     min_complaints
-        An episode needs at least so many complaints in its window.
+        An episode needs at least so many complaints.
     cool_down_hours
-        A series opens no new episode for so long after one has closed.
+        A region opens no new episode for so long after one has closed.
     max_episode_days
         After so long an episode's level is learned as the new usual.
     forget_days
         A series without a complaint for so long is forgotten.
+    min_days
+        No opinion on a series before it is so old.
     scan
         The estimator; hourly buckets.
     """
@@ -58,29 +82,42 @@ class SurgeWatch:
     def __init__(
         self,
         *,
-        scan: OutbreakScan,
+        scan: OutbreakOdds,
         config_version: str,
         false_episodes_a_month: float,
         min_complaints: int,
         cool_down_hours: int,
         max_episode_days: int,
         forget_days: int,
+        min_days: float,
     ) -> None:
         self.scan = scan
         self.series = scan.series
         self.journal = Journal(self.series)
+        self.series.widen(
+            {
+                "recent": ("f8", len(SPANS)), "due": ("f8", len(SPANS)),
+                "risen": "i8", "risen_count": "f8", "risen_mean": "f8",
+            }
+        )  # fmt: skip
         self.config_version = config_version
         self.rate = false_episodes_a_month
         self.min_complaints = min_complaints
         self.cool_down_seconds = cool_down_hours * HOUR
         self.max_episode_seconds = max_episode_days * DAY
         self.forget_seconds = forget_days * DAY
-        whole = dict.fromkeys(("window", "began", "opened", "cool_until"), "i8")
+        self.min_hours = min_days * DAY / HOUR
+        whole = dict.fromkeys(("began", "opened", "cool_until", "open"), "i8")
         real = dict.fromkeys(("observed", "expected", "announced", "tail"), "f8")
-        self.episodes = Table("episodes", {**whole, **real, "open": "i1"}, ["decision_id"])
-        self._groups: NDArray[np.int64] = np.empty(0, np.int64)
-        """The region's number of every series, in their order."""
+        self.episodes = Table("episodes", {**whole, **real}, ["decision_id", "category"])
+        """By region."""
+        self._starts = float(scan.chains.chains.start.sum())
+        self._region: NDArray[np.int64] = np.empty(0, np.int64)
+        """The number of every series' region, in their order; a region's own series comes first."""
+        self._whole: NDArray[np.int64] = np.empty(0, np.int64)
+        """The series of each region as a whole, by the region's number."""
         self._grouped_at = -1
+        self._count, self._counted_at = 0, -1
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -88,8 +125,12 @@ class SurgeWatch:
         return *self.scan.tables, self.episodes
 
     def __len__(self) -> int:
-        """Return the number of series."""
-        return len(self.series)
+        """Return the number of series, those of regions as a whole not among them."""
+        if self._counted_at != self.series.generation:
+            keys = self.series.keys(self.series.rows())
+            self._count = sum(not key.endswith(SEPARATOR) for key in keys)
+            self._counted_at = self.series.generation
+        return self._count
 
     def __contains__(self, series: object) -> bool:
         """Tell whether a series is known."""
@@ -97,165 +138,202 @@ class SurgeWatch:
 
     def close(self, now: int, bucket: int, counts: Mapping[str, int]) -> list[SurgeDecision]:
         """Judge, then learn, the hour `bucket` of every series; `now` is when it closed."""
-        if counts or not len(self.series):
-            self.scan.begin(list(counts), bucket)
+        counts = _with_regions(counts)
+        if counts:
+            self.scan.begin(list(counts), bucket, np.fromiter(counts.values(), float, len(counts)))
         rows = self.series.sort()
         if not len(self.series):
             return []
-        values = self.series.spread(counts)
-        lesson = Lesson(self.scan.expectation.pool)
-        look = self.scan.look(rows, bucket, values, lesson)
-        verdict = self.scan.judge(look)
-        decisions, absorbed = self._decided(now, look, self._beside_common(look, verdict))
-        odd, trust = self._odd(now, look, verdict, absorbed)
-        self.scan.fold(rows, look, odd, trust, lesson)
-        self.journal.note(rows, now, bucket, lesson, odd, trust)
+        self._group()
+        lesson = Lesson()
+        self.scan.expectation.enter(bucket)
+        judged = self._judged(rows, bucket, self.series.spread(counts), lesson)
+        hour = _hour(judged)
+        decisions, closed = self._decided(now, bucket, hour)
+        accepted = self._accepted(now)
+        believed = np.zeros(len(hour.counts))
+        believed[accepted] = 1.0
+        self._fold(rows, bucket, judged, believed)
+        leaf = self._leaf()
+        self.scan.expectation.note_shape(hour.counts[leaf], hour.mean[leaf], hour.ready[leaf])
+        self.scan.expectation.pool.touch(0)
+        self.series["weights"][closed] = 0.0
+        self.journal.note(rows, now, bucket, lesson, accepted, np.ones(len(accepted)))
+        # What follows from other series' counts, or from an episode's end, is told whole.
+        self.series.touch(np.concatenate([self._whole, closed]))
         if bucket % DAY == 0:
             idle = bucket - self.series["active"][rows] > self.forget_seconds
             self._forget(np.flatnonzero(idle))
         return decisions
 
     def correct(self, now: int, bucket: int, counts: Mapping[str, int]) -> None:
-        """Add complaints that came late, by series; opens nothing."""
-        rows = self.series.find(list(counts))
-        late = np.fromiter(counts.values(), np.float64, len(counts))[rows >= 0]
-        rows = rows[rows >= 0]
-        self.scan.correct(rows, bucket, late)
-        self.journal.note_rows(rows, now)
+        """Count complaints that came late for an open episode; opens nothing.
 
-    def repeat(
-        self,
-        now: int,
-        late: Sequence[tuple[int, Mapping[str, int]]],
-        closing: Closing | None,
-        counts: Mapping[str, int],
-    ) -> None:
-        """Fold again what closed elsewhere: late complaints by bucket, then the hour's."""
+        What is usual is learned of what comes in time, and it is that which is judged.
+        """
+        del now
+        for key, count in counts.items():
+            row = self.episodes.row(key.partition(SEPARATOR)[0])
+            category = self.episodes.text("category")[row] if row >= 0 else None
+            of_it = category is not None and category in ("", key.partition(SEPARATOR)[2])
+            if of_it and self.episodes["open"][row] and bucket >= self.episodes["began"][row]:
+                self.episodes["observed"][row] += count
+                self.episodes.touch(row)
+
+    def repeat(self, now: int, closing: Closing | None, counts: Mapping[str, int]) -> None:
+        """Fold again an hour that closed elsewhere."""
+        if closing is None:
+            return
         rows = self.journal.behind(now)
-        for bucket, more in late:
-            mine = self.series.spread(more)[rows]
-            self.scan.correct(rows[mine > 0], bucket, mine[mine > 0])
-            self.series["closed"][rows[mine > 0]] = now
-        if closing is not None:
-            lesson = Repetition(closing.answers)
-            look = self.scan.look(rows, closing.bucket, self.series.spread(counts)[rows], lesson)
-            self.scan.fold(rows, look, *self.journal.odd(closing, rows), lesson)
-            self.series["closed"][rows] = now
+        judged = self._judged(
+            rows, closing.bucket, self.series.spread(counts)[rows], Repetition(closing.answers)
+        )
+        believed = np.zeros(len(rows))
+        places, trust = self.journal.odd(closing, rows)
+        believed[places] = trust
+        self._fold(rows, closing.bucket, judged, believed)
+        self.series["closed"][rows] = now
 
-    def _beside_common(self, look: Look, verdict: Judgement) -> Judgement:
-        """Judge anew where something moves in all regions at once."""
-        common = common_factors(verdict, self._regions())
-        return verdict if (common == 1).all() else self.scan.judge(look, common)
+    def _judged(
+        self, rows: Rows | slice, bucket: int, counts: Floats, lesson: Lesson
+    ) -> list[Judged]:
+        """Judge an hour by blocks, what moves everywhere at once taken out of it."""
+        expectation = self.scan.expectation
+        shared = expectation.ask(bucket, lesson)
+        pieces = blocks(rows)
+        known = [expectation.expect(piece, bucket, shared) for piece, _ in pieces]
+        for (piece, places), each in zip(pieces, known, strict=True):
+            for column, values in (("recent", counts[places]), ("due", each.mean)):
+                self.series[column][piece] = KEEP * self.series[column][piece] + values[:, None]
+        factor = 1.0
+        if isinstance(rows, slice):
+            old = expectation.age(self._whole, bucket) >= self.min_hours
+            regions = self._whole[old]
+            factor = common_factor(self.series["recent"][regions], self.series["due"][regions])
+        factor = lesson.note(factor)
+        return [
+            self.scan.judge_against(each.times(factor), piece, bucket, counts[places])
+            for (piece, places), each in zip(pieces, known, strict=True)
+        ]
 
-    def _regions(self) -> NDArray[np.int64]:
-        """Return the number of every series' region; a region's series are neighbours."""
-        if self._grouped_at != self.series.generation:
-            regions = [key.partition(SEPARATOR)[0] for key in self.series.keys(slice(None))]
-            numbers = {region: number for number, region in enumerate(dict.fromkeys(regions))}
-            self._groups = np.fromiter(map(numbers.__getitem__, regions), np.int64, len(regions))
-            self._grouped_at = self.series.generation
-        return self._groups
+    def _fold(
+        self, rows: Rows | slice, bucket: int, judged: list[Judged], believed: Floats
+    ) -> None:
+        """Learn an hour, and since when each series has been above its usual."""
+        series = self.series
+        for (piece, places), each in zip(blocks(rows), judged, strict=True):
+            calm = each.full < STIRRING
+            self.scan.fold(piece, bucket, each, believed[places])
+            series["risen"][piece] = np.where(calm, bucket + HOUR, series["risen"][piece])
+            for column, values in (("risen_count", each.counts), ("risen_mean", each.known.mean)):
+                series[column][piece] = np.where(calm, 0.0, series[column][piece] + values)
 
-    def _decided(
-        self, now: int, look: Look, verdict: Judgement
-    ) -> tuple[list[SurgeDecision], list[int]]:
-        """Return what there is to say, and the series whose windows start anew."""
+    def _group(self) -> None:
+        """Number the regions of all series anew when series have come or gone."""
+        if self._grouped_at == self.series.generation:
+            return
+        regions = [key.partition(SEPARATOR)[0] for key in self.series.keys(slice(None))]
+        numbers = {region: number for number, region in enumerate(dict.fromkeys(regions))}
+        self._region = np.fromiter(map(numbers.__getitem__, regions), np.int64, len(regions))
+        self._whole = self.series.find([region + SEPARATOR for region in numbers])
+        self._whole = self._whole[self._whole >= 0]
+        self._grouped_at = self.series.generation
+
+    def _leaf(self) -> NDArray[np.bool_]:
+        leaf = np.ones(len(self._region), np.bool_)
+        leaf[self._whole] = False
+        return leaf
+
+    def _decided(self, now: int, bucket: int, hour: Hour) -> tuple[list[SurgeDecision], Rows]:
+        """Return what there is to say, and the series whose episode has ended."""
+        age = self.scan.expectation.age(slice(0, len(hour.counts)), bucket)
+        odds = np.where(age >= self.min_hours, hour.full, 0.0)
+        level = MARGIN * MONTH_HOURS * self._starts * len(odds) / self.rate
+        regions = {int(self._region[place]) for place in np.flatnonzero(odds >= level)}
+        open_ = self.episodes.keys(np.flatnonzero(self.episodes["open"] == 1))
+        wholes = self.series.find([region + SEPARATOR for region in open_])
+        regions |= set(self._region[wholes[wholes >= 0]].tolist())
         decisions: list[SurgeDecision] = []
-        absorbed: list[int] = []
-        for place in self._notable(verdict):
-            made = self._step(now, look.bucket, place, look.counts, verdict)
-            absorbed += [place for decision in made if isinstance(decision, SurgeClosed)]
+        closed: list[int] = []
+        for number in sorted(regions):
+            places = np.flatnonzero(self._region == number)
+            made = self._step(now, bucket, places, odds, hour)
             decisions += made
-        return decisions, absorbed
-
-    def _odd(
-        self, now: int, look: Look, verdict: Judgement, absorbed: list[int]
-    ) -> tuple[Rows, Floats]:
-        """Return the series that surprise and how far to believe them, 0..1."""
-        odd, z = verdict.surprising()
-        if absorbed:
-            places = np.array(absorbed)
-            look.forget_past(places)
-            anew, z_anew = self.scan.judge(look.at(places)).surprising()
-            others = ~np.isin(odd, places)
-            odd, z = np.append(odd[others], places[anew]), np.append(z[others], z_anew)
-        trust = trust_of(z)
-        if odd.size:
-            trust[np.isin(odd, self._accepted(now))] = 1.0
-        return odd, trust
-
-    def _notable(self, verdict: Judgement) -> list[int]:
-        """Return the series that alarm or whose episode is open, in order."""
-        open_ = self._places(self._open_episodes())
-        if verdict.false_a_month.min() * len(self.series) > self.rate:
-            return sorted(open_)
-        false = verdict.false_a_month.min(axis=1) * len(self.series)
-        alarm = verdict.ready & (false <= self.rate)
-        return sorted({*np.flatnonzero(alarm).tolist(), *open_})
-
-    def _open_episodes(self) -> Rows:
-        return np.flatnonzero(self.episodes["open"] == 1)
-
-    def _places(self, episodes: Rows) -> list[int]:
-        """Return the series that episodes are of."""
-        places: list[int] = self.series.find(self.episodes.keys(episodes)).tolist()
-        return places
+            if made and isinstance(made[0], SurgeClosed):
+                closed += places.tolist()
+        return decisions, np.array(closed, np.int64)
 
     def _step(
-        self, now: int, bucket: int, place: int, values: Floats, verdict: Judgement
+        self, now: int, bucket: int, places: Rows, odds: Floats, hour: Hour
     ) -> list[SurgeDecision]:
-        key = self.series.key(place)
-        (row,) = self.episodes.add([key]).tolist()
-        if not self.episodes["open"][row]:
-            return self._open(now, bucket, key, place, verdict)
-        observed, expected = float(values[place]), float(verdict.expected[place, 0])
-        self.episodes["observed"][row] += observed
-        self.episodes["expected"][row] += expected
-        window = int(np.clip(self.episodes["window"][row], 6, 24))
-        # The window's length may not be among those configured: take the next longer one.
-        column = min(int(np.searchsorted(self.scan.windows, window)), len(self.scan.windows) - 1)
-        z = float(verdict.z(np.array([place]))[0, column])
-        excess = float(self.episodes["observed"][row] - self.episodes["expected"][row])
-        tail = float(verdict.tail[place].min())
-        if z < CALM_Z:
-            self.episodes["open"][row] = 0
-            self.episodes["cool_until"][row] = now + self.cool_down_seconds
-            self.scan.absorb(np.array([place]))
-            return [self._decide(SurgeClosed, SurgeReason.BACK_TO_EXPECTATION, now, key, row, tail)]
-        if z >= ROBUST_Z and excess >= 2 * self.episodes["announced"][row]:
-            self.episodes["announced"][row] = excess
-            return [self._decide(SurgeUpdated, SurgeReason.WORSENED, now, key, row, tail)]
+        """Open, follow or close the episode of a region whose series are at `places`."""
+        region = self.series.key(int(places[0])).partition(SEPARATOR)[0]
+        (row,) = self.episodes.add([region]).tolist()
+        episodes = self.episodes
+        if not episodes["open"][row]:
+            if now < episodes["cool_until"][row]:
+                return []
+            return self._open(now, bucket, row, places, odds, hour)
+        category = episodes.text("category")[row] or ""
+        place = int(self.series.row(region + SEPARATOR + category))
+        if place >= 0:
+            episodes["observed"][row] += hour.counts[place]
+            episodes["expected"][row] += hour.mean[place]
+        excess = float(episodes["observed"][row] - episodes["expected"][row])
+        parts = self._parts(places, odds)
+        if odds[places].max() < 1:
+            episodes["open"][row] = 0
+            episodes["cool_until"][row] = now + self.cool_down_seconds
+            return [self._decide(SurgeClosed, SurgeReason.BACK_TO_EXPECTATION, now, row, parts)]
+        if excess >= 2 * episodes["announced"][row]:
+            episodes["announced"][row] = excess
+            return [self._decide(SurgeUpdated, SurgeReason.WORSENED, now, row, parts)]
         return []
 
     def _open(
-        self, now: int, bucket: int, key: str, place: int, verdict: Judgement
-    ) -> list[SurgeDecision]:
-        (row,) = self.episodes.find([key]).tolist()
-        episodes = self.episodes
-        column = int(verdict.rarest[place])
-        observed = float(verdict.observed[place, column])
-        if now < episodes["cool_until"][row] or observed < self.min_complaints:
+        self, now: int, bucket: int, row: int, places: Rows, odds: Floats,
+        hour: Hour,
+    ) -> list[SurgeDecision]:  # fmt: skip
+        """Open an episode for the series that explains it best, if it has complaints enough."""
+        place = int(places[odds[places].argmax()])
+        if hour.full[place] < STIRRING:
             return []
-        window = self.scan.windows[column]
-        expected = float(verdict.expected[place, column])
-        tail = float(verdict.tail[place, column])
+        observed = float(self.series["risen_count"][place] + hour.counts[place])
+        expected = float(self.series["risen_mean"][place] + hour.mean[place])
+        if observed < self.min_complaints or expected >= observed:
+            return []
+        spread = hour.spread[place : place + 1]
+        tail = upper_tail(np.array([observed]), np.array([expected]), spread)
+        began = min(int(self.series["risen"][place]) or bucket, bucket)
+        episodes = self.episodes
         for name, value in (
-            ("open", 1), ("window", window), ("opened", now), ("observed", observed),
-            ("began", bucket - (window - 1) * self.scan.bucket_seconds), ("expected", expected),
-            ("announced", observed - expected), ("tail", tail),
+            ("open", 1), ("began", began), ("opened", now), ("observed", observed),
+            ("expected", expected), ("announced", observed - expected), ("tail", float(tail[0])),
         ):  # fmt: skip
             episodes[name][row] = value
-        return [self._decide(SurgeOpened, SurgeReason.ABOVE_EXPECTATION, now, key, row, tail)]
+        episodes.text("category")[row] = self.series.key(place).partition(SEPARATOR)[2]
+        parts = self._parts(places, odds)
+        return [self._decide(SurgeOpened, SurgeReason.ABOVE_EXPECTATION, now, row, parts)]
 
-    def _accepted(self, now: int) -> list[int]:
+    def _parts(self, places: Rows, odds: Floats) -> list[Category]:
+        """Return a region's categories that take part, those with the best odds first."""
+        leaves = [place for place in places.tolist() if self._whole[self._region[place]] != place]
+        leaves.sort(key=lambda place: -odds[place])
+        taking = [place for n, place in enumerate(leaves) if n == 0 or odds[place] >= TAKES_PART]
+        return [Category(self.series.key(place).partition(SEPARATOR)[2]) for place in taking]
+
+    def _accepted(self, now: int) -> Rows:
         """Return the series whose episode has lasted so long that it is the new usual."""
-        open_ = self._open_episodes()
+        open_ = np.flatnonzero(self.episodes["open"] == 1)
         long = now - self.episodes["opened"][open_] >= self.max_episode_seconds
-        return self._places(open_[long])
+        wholes = self.series.find([key + SEPARATOR for key in self.episodes.keys(open_[long])])
+        return np.flatnonzero(np.isin(self._region, self._region[wholes[wholes >= 0]]))
 
     def _forget(self, rows: Rows) -> None:
         if rows.size:
-            episodes = self.episodes.find(self.series.keys(rows))
+            keys = self.series.keys(rows)
+            gone = [key[:-1] for key in keys if key.endswith(SEPARATOR)]
+            episodes = self.episodes.find(gone)
             self.series.remove(rows)
             self.episodes.remove(episodes[episodes >= 0])
 
@@ -264,12 +342,13 @@ class SurgeWatch:
         kind: type[SurgeOpened] | type[SurgeUpdated] | type[SurgeClosed],
         reason: SurgeReason,
         now: int,
-        key: str,
         row: int,
-        tail: float,
+        parts: Sequence[Category],
     ) -> SurgeDecision:
-        region, _, category = key.partition(SEPARATOR)
-        began = int(self.episodes["began"][row])
+        episodes = self.episodes
+        region, category = episodes.key(row), episodes.text("category")[row] or ""
+        began = int(episodes["began"][row])
+        named = Category(category) if category else parts[0]
         started = SEPARATOR.join((region, category, str(began)))
         if kind is not SurgeOpened:
             started = SEPARATOR.join((started, str(now)))
@@ -277,31 +356,52 @@ class SurgeWatch:
         name = str(kind.__struct_config__.tag)
         identity = decision_id(name, subject, reason, started)
         if kind is SurgeOpened:
-            self.episodes.text("decision_id")[row] = identity
-        observed = float(self.episodes["observed"][row])
-        expected = float(self.episodes["expected"][row])
-        model = self.scan.expectation
+            episodes.text("decision_id")[row] = identity
+        observed, expected = float(episodes["observed"][row]), float(episodes["expected"][row])
+        tail = float(episodes["tail"][row])
+        place = self.series.row(region + SEPARATOR + category)
+        what = category or "all"
         return kind(
             decision_id=identity,
-            episode_id=self.episodes.text("decision_id")[row] or identity,
+            episode_id=episodes.text("decision_id")[row] or identity,
             subject=subject,
             decided_at=instant(now),
             region=region,
-            category=Category(category),
+            category=named,
+            parts=tuple(parts) if not category else (named,),
             reason=reason,
             began_at=instant(began),
             evidence=Evidence(
-                text=_text(region, category, began, observed, expected, tail, reason),
+                text=_text(region, category, parts, began, observed, expected, tail, reason),
                 unit="complaints",
                 observed=observed,
                 expected=round(expected, 3),
                 probability=tail,
-                segment=f"{region} {category}, hour of day x day of week",
-                observations=model.seen(int(self.series.find([key])[0])),
+                segment=f"{region} {what}, hour of day x day of week",
+                observations=self.scan.expectation.seen(place) if place >= 0 else 0,
                 model=MODEL,
                 config=self.config_version,
             ),
         )
+
+
+def _hour(judged: Sequence[Judged]) -> Hour:
+    return Hour(
+        counts=np.concatenate([each.counts for each in judged]),
+        mean=np.concatenate([each.known.mean for each in judged]),
+        spread=np.concatenate([each.known.spread for each in judged]),
+        full=np.concatenate([each.full for each in judged]),
+        ready=np.concatenate([each.ready for each in judged]),
+    )
+
+
+def _with_regions(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts with those of each region as a whole, whose key has no category."""
+    together = dict(counts)
+    for key, count in counts.items():
+        whole = key.partition(SEPARATOR)[0] + SEPARATOR
+        together[whole] = together.get(whole, 0) + count
+    return together
 
 
 def chance(probability: float) -> str:
@@ -314,12 +414,15 @@ def chance(probability: float) -> str:
 
 
 def _text(  # the words of one sentence
-    region: str, category: str, began: int, observed: float, expected: float, tail: float,
-    reason: SurgeReason,
+    region: str, category: str, parts: Sequence[Category], began: int, observed: float,
+    expected: float, tail: float, reason: SurgeReason,
 ) -> str:  # fmt: skip
     since = instant(began).strftime("%Y-%m-%d %H:%M UTC")
     usual = f"{expected:.0f}" if expected >= 10 else f"{expected:.1f}"
-    text = f"{observed:.0f} {category} complaints in {region} since {since}, {usual} expected"
+    what = f"{category} complaints" if category else "complaints"
+    text = f"{observed:.0f} {what} in {region} since {since}, {usual} expected"
     if reason is SurgeReason.BACK_TO_EXPECTATION:
         return f"{text}; back to the usual."
+    if not category and parts:
+        text += f", most above the usual: {', '.join(parts)}"
     return f"{text}, chance {chance(tail)}."

@@ -11,7 +11,6 @@ from detectors.cohorts import BLOCK, MOVING
 from detectors.counts import SeasonalCounts
 from detectors.expectation import CountExpectation
 from detectors.inflow import Inflow
-from detectors.outbreak import OutbreakScan
 from detectors.outbreak_odds import OutbreakOdds
 from detectors.plausibility import Plausibility
 from tests.detectors.contract import river_checks
@@ -60,10 +59,8 @@ STREAMS: list[tuple[base.Estimator, list[tuple[dict[str, Any], Any]] | None]] = 
     (SeasonalCounts(), None),
     (SeasonalCounts(bucket_seconds=86_400, min_days=14), None),
     (SeasonalCounts(), [({"series": x["series"]}, x["count"]) for x, _ in outbreaks()]),
-    (OutbreakScan(), outbreaks()),
     (CountExpectation(), None),
     (OutbreakOdds(3600), outbreaks()),
-    (OutbreakScan(windows=(1, 12), min_days=2), outbreaks()),
     (Plausibility(min_observations=20), signoffs()),
     (Inflow(min_days=2.0), arrivals()),
 ]

@@ -5,7 +5,7 @@ import pytest
 
 from detectors.common import weighted_medians
 from detectors.decisions import SurgeClosed, SurgeOpened, SurgeUpdated
-from detectors.outbreak import OutbreakScan
+from detectors.outbreak_odds import OutbreakOdds
 from detectors.surges import SurgeDecision, SurgeWatch, chance
 from tests.detectors.worlds import HOUR, day_shape
 
@@ -16,8 +16,9 @@ START = 28 * 24
 def said(days: int, rates: dict[str, float], start: int, stop: int) -> list[SurgeDecision]:
     """Four complaints an hour and region; `rates` multiply them from `start` to `stop`."""
     watch = SurgeWatch(
-        scan=OutbreakScan(), config_version="test", false_episodes_a_month=0.2, min_complaints=4,
-        cool_down_hours=48, max_episode_days=7, forget_days=120,
+        scan=OutbreakOdds(HOUR), config_version="test", false_episodes_a_month=0.2,
+        min_complaints=4,
+        cool_down_hours=48, max_episode_days=7, forget_days=120, min_days=7,
     )  # fmt: skip
     random = np.random.default_rng(7)
     decisions: list[SurgeDecision] = []

@@ -1,6 +1,6 @@
 """Surges in the first months: recall, false episodes a month and delay on a synthetic world.
 
-    python -m benchmarks.surges_spine [--seeds 1 2] [--days 200] [--rate 1]
+    python -m benchmarks.surges.months [--seeds 1 2] [--days 200] [--rate 1]
 
 24 regions x 4 categories, 900 complaints a day, unevenly spread; a pattern of the hour and of the
 week, a wave of 90 days, levels that drift, dispersion 1-3 of the daily counts, a promotion of two
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from detectors.decisions import SurgeOpened
-from detectors.outbreak import OutbreakScan
+from detectors.outbreak_odds import OutbreakOdds
 from detectors.surges import SurgeWatch
 
 DAY, HOUR = 86_400, 3600
@@ -126,8 +126,8 @@ def make(seed: int, days: int) -> World:
 def run(world: World, rate: float) -> list[tuple[float, int]]:
     """Return (day, series) of every surge opened."""
     watch = SurgeWatch(
-        scan=OutbreakScan(), config_version="bench", false_episodes_a_month=rate, min_complaints=4,
-        cool_down_hours=48, max_episode_days=7, forget_days=120,
+        scan=OutbreakOdds(HOUR), config_version="bench", false_episodes_a_month=rate,
+        min_complaints=4, cool_down_hours=48, max_episode_days=7, forget_days=120, min_days=7,
     )  # fmt: skip
     opened = []
     for hour in range(world.counts.shape[1]):
