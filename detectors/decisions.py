@@ -225,7 +225,7 @@ class _SurgeDecision(_Decision, frozen=True, kw_only=True):
     began_at: Instant
     """Start of the first bucket of the episode."""
     parts: tuple[Category, ...] = ()
-    """Categories that take part, the most surprising first, when it is of a region as a whole."""
+    """Categories that take part, the most surprising at the opening first: `category` is it."""
 
 
 class SurgeOpened(_SurgeDecision, frozen=True, kw_only=True, tag="surge.opened"):

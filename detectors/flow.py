@@ -307,7 +307,7 @@ class FlowCore:
         decisions: list[Decision] = []
         for decision in self._surges.close(now, bucket, counts):
             decisions.append(decision)
-            if decision.category is Category.LOGISTICS:
+            if Category.LOGISTICS in decision.parts:
                 decisions += self._with(decision)
         return decisions
 

@@ -59,8 +59,13 @@ class Judged(NamedTuple):
     """The same, spikes not held back; 1 / `full` times the rate of starts bounds false episodes."""
     ready: NDArray[np.bool_]
     """Known for long enough to have an opinion on."""
-    chance: Floats
-    """P(odds as high | no outbreak)."""
+    rate: AlarmRate
+
+    @property
+    def chance(self) -> Floats:
+        """P(odds as high | no outbreak)."""
+        chance = self.rate.probability(np.log(self.odds), self.known.mean, self.known.dispersion)
+        return np.where(self.ready, chance, 1.0)
 
     @property
     def tail(self) -> Floats:
@@ -148,9 +153,7 @@ class OutbreakOdds(base.AnomalyDetector):
         weights, odds, full = self.chains.step(weights, counts, known.mean, known.dispersion, usual)
         weights[:, age < 1] = 0.0
         ready = age >= MIN_BUCKETS
-        chance = self._rate.probability(np.log(odds), known.mean, known.dispersion)
-        chance = np.where(ready, chance, 1.0)
-        return Judged(counts, known, weights, usual, odds, full, ready, chance)
+        return Judged(counts, known, weights, usual, odds, full, ready, self._rate)
 
     def fold(
         self, rows: Rows | slice, bucket: int, judged: Judged, believed: Floats | None = None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from detectors.base import Cell, Metric
 from detectors.counts import SEPARATOR
 from detectors.silence import QUARTER
-from detectors.surges import HOUR
+from detectors.surges import HOUR, whole_of
 from detectors.table import Rows, Table
 
 
@@ -71,13 +71,15 @@ class PendingCounts:
     def take(self, cells: Iterable[Cell], passed: int | None) -> None:
         """Add cells up; `passed` is the last point of the grid that has closed.
 
-        Neighbours mostly share their bucket, which is then looked up once.
+        Neighbours mostly share their bucket, which is then looked up once. Complaints count for
+        their region as a whole too: so what a series' row follows from waits in the row's page.
         """
         self._derive()
         metric, bucket, late_at = Metric.SCANS, -1, -1
         counts: dict[str, int] = {}
         fresh: set[str] = set()
         before = 0
+        whole = ""
         for cell in cells:
             if cell.bucket != bucket or cell.metric is not metric or cell.late_at != late_at:
                 self._size += len(counts) - before
@@ -89,6 +91,12 @@ class PendingCounts:
             counts[series] = counts.get(series, 0) + cell.count
             if self._followed:
                 fresh.add(series)
+            if metric is Metric.COMPLAINTS:
+                if not whole or not series.startswith(whole):
+                    whole = whole_of(series)
+                counts[whole] = counts.get(whole, 0) + cell.count
+                if self._followed:
+                    fresh.add(whole)
         self._size += len(counts) - before
 
     def points(self, until: int) -> list[int]:

@@ -40,7 +40,7 @@ MONTH_HOURS: Final = 720
 MARGIN: Final = 3.0
 """False episodes are bounded by the rate of starts / odds as long as the expectation is right;
 levels that wander make it this many times as many (measured on the first months)."""
-STIRRING: Final = 0.02
+STIRRING: Final = 0.1
 """Odds from which on a series is watched: an episode counts from the last time they rose above."""
 TAKES_PART: Final = 0.1
 """Odds from which on a category takes part in an episode of its region."""
@@ -109,8 +109,8 @@ class SurgeWatch:
         self.min_hours = min_days * DAY / HOUR
         whole = dict.fromkeys(("began", "opened", "cool_until", "open"), "i8")
         real = dict.fromkeys(("observed", "expected", "announced", "tail"), "f8")
-        self.episodes = Table("episodes", {**whole, **real}, ["decision_id", "category"])
-        """By region."""
+        self.episodes = Table("episodes", {**whole, **real}, ["decision_id", "category", "parts"])
+        """By region; the category is empty for a region as a whole."""
         self._starts = float(scan.chains.chains.start.sum())
         self._region: NDArray[np.int64] = np.empty(0, np.int64)
         """The number of every series' region, in their order; a region's own series comes first."""
@@ -137,8 +137,10 @@ class SurgeWatch:
         return series in self.series
 
     def close(self, now: int, bucket: int, counts: Mapping[str, int]) -> list[SurgeDecision]:
-        """Judge, then learn, the hour `bucket` of every series; `now` is when it closed."""
-        counts = _with_regions(counts)
+        """Judge, then learn, the hour `bucket` of every series; `now` is when it closed.
+
+        `counts` has those of each region as a whole too: see `with_regions`.
+        """
         if counts:
             self.scan.begin(list(counts), bucket, np.fromiter(counts.values(), float, len(counts)))
         rows = self.series.sort()
@@ -159,8 +161,8 @@ class SurgeWatch:
         self.scan.expectation.pool.touch(0)
         self.series["weights"][closed] = 0.0
         self.journal.note(rows, now, bucket, lesson, accepted, np.ones(len(accepted)))
-        # What follows from other series' counts, or from an episode's end, is told whole.
-        self.series.touch(np.concatenate([self._whole, closed]))
+        # What follows from an episode's end is told whole.
+        self.series.touch(closed)
         if bucket % DAY == 0:
             idle = bucket - self.series["active"][rows] > self.forget_seconds
             self._forget(np.flatnonzero(idle))
@@ -169,13 +171,14 @@ class SurgeWatch:
     def correct(self, now: int, bucket: int, counts: Mapping[str, int]) -> None:
         """Count complaints that came late for an open episode; opens nothing.
 
+        `counts` as for `close`.
         What is usual is learned of what comes in time, and it is that which is judged.
         """
         del now
         for key, count in counts.items():
-            row = self.episodes.row(key.partition(SEPARATOR)[0])
-            category = self.episodes.text("category")[row] if row >= 0 else None
-            of_it = category is not None and category in ("", key.partition(SEPARATOR)[2])
+            region, _, category = key.partition(SEPARATOR)
+            row = self.episodes.row(region)
+            of_it = row >= 0 and self.episodes.text("category")[row] == category
             if of_it and self.episodes["open"][row] and bucket >= self.episodes["began"][row]:
                 self.episodes["observed"][row] += count
                 self.episodes.touch(row)
@@ -237,7 +240,8 @@ class SurgeWatch:
         self._region = np.fromiter(map(numbers.__getitem__, regions), np.int64, len(regions))
         self._whole = self.series.find([region + SEPARATOR for region in numbers])
         self._whole = self._whole[self._whole >= 0]
-        self._grouped_at = self.series.generation
+        self._grouped_at = self._counted_at = self.series.generation
+        self._count = len(regions) - len(self._whole)
 
     def _leaf(self) -> NDArray[np.bool_]:
         leaf = np.ones(len(self._region), np.bool_)
@@ -256,7 +260,8 @@ class SurgeWatch:
         decisions: list[SurgeDecision] = []
         closed: list[int] = []
         for number in sorted(regions):
-            places = np.flatnonzero(self._region == number)
+            # Sorted by key, the series of a region stand together.
+            places = np.arange(*np.searchsorted(self._region, (number, number + 1)))
             made = self._step(now, bucket, places, odds, hour)
             decisions += made
             if made and isinstance(made[0], SurgeClosed):
@@ -280,14 +285,14 @@ class SurgeWatch:
             episodes["observed"][row] += hour.counts[place]
             episodes["expected"][row] += hour.mean[place]
         excess = float(episodes["observed"][row] - episodes["expected"][row])
-        parts = self._parts(places, odds)
         if odds[places].max() < 1:
             episodes["open"][row] = 0
             episodes["cool_until"][row] = now + self.cool_down_seconds
-            return [self._decide(SurgeClosed, SurgeReason.BACK_TO_EXPECTATION, now, row, parts)]
+            return [self._decide(SurgeClosed, SurgeReason.BACK_TO_EXPECTATION, now, row)]
         if excess >= 2 * episodes["announced"][row]:
             episodes["announced"][row] = excess
-            return [self._decide(SurgeUpdated, SurgeReason.WORSENED, now, row, parts)]
+            joined = () if category else self._parts(places, odds)
+            return [self._decide(SurgeUpdated, SurgeReason.WORSENED, now, row, joined)]
         return []
 
     def _open(
@@ -295,7 +300,8 @@ class SurgeWatch:
         hour: Hour,
     ) -> list[SurgeDecision]:  # fmt: skip
         """Open an episode for the series that explains it best, if it has complaints enough."""
-        place = int(places[odds[places].argmax()])
+        # The region's own series comes first: a category is named where it explains as much.
+        place = int(places[::-1][odds[places[::-1]].argmax()])
         if hour.full[place] < STIRRING:
             return []
         observed = float(self.series["risen_count"][place] + hour.counts[place])
@@ -311,9 +317,11 @@ class SurgeWatch:
             ("expected", expected), ("announced", observed - expected), ("tail", float(tail[0])),
         ):  # fmt: skip
             episodes[name][row] = value
-        episodes.text("category")[row] = self.series.key(place).partition(SEPARATOR)[2]
-        parts = self._parts(places, odds)
-        return [self._decide(SurgeOpened, SurgeReason.ABOVE_EXPECTATION, now, row, parts)]
+        category = self.series.key(place).partition(SEPARATOR)[2]
+        parts = [Category(category)] if category else self._parts(places, odds)
+        episodes.text("category")[row] = category
+        episodes.text("parts")[row] = SEPARATOR.join(parts)
+        return [self._decide(SurgeOpened, SurgeReason.ABOVE_EXPECTATION, now, row)]
 
     def _parts(self, places: Rows, odds: Floats) -> list[Category]:
         """Return a region's categories that take part, those with the best odds first."""
@@ -343,12 +351,14 @@ class SurgeWatch:
         reason: SurgeReason,
         now: int,
         row: int,
-        parts: Sequence[Category],
+        joined: Sequence[Category] = (),
     ) -> SurgeDecision:
+        """Tell of an episode; its category and parts stay those it opened with, some may join."""
         episodes = self.episodes
         region, category = episodes.key(row), episodes.text("category")[row] or ""
         began = int(episodes["began"][row])
-        named = Category(category) if category else parts[0]
+        opened_with = (episodes.text("parts")[row] or "").split(SEPARATOR)
+        parts = tuple(dict.fromkeys([*map(Category, opened_with), *joined]))
         started = SEPARATOR.join((region, category, str(began)))
         if kind is not SurgeOpened:
             started = SEPARATOR.join((started, str(now)))
@@ -367,8 +377,8 @@ class SurgeWatch:
             subject=subject,
             decided_at=instant(now),
             region=region,
-            category=named,
-            parts=tuple(parts) if not category else (named,),
+            category=parts[0],
+            parts=parts,
             reason=reason,
             began_at=instant(began),
             evidence=Evidence(
@@ -395,11 +405,16 @@ def _hour(judged: Sequence[Judged]) -> Hour:
     )
 
 
-def _with_regions(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return counts with those of each region as a whole, whose key has no category."""
+def whole_of(series: str) -> str:
+    """Return the key of a series' region as a whole, which has no category."""
+    return series[: series.find(SEPARATOR) + 1] or series + SEPARATOR
+
+
+def with_regions(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts of categories with those of each region as a whole."""
     together = dict(counts)
     for key, count in counts.items():
-        whole = key.partition(SEPARATOR)[0] + SEPARATOR
+        whole = whole_of(key)
         together[whole] = together.get(whole, 0) + count
     return together
 

@@ -3,7 +3,7 @@
 For designs W and D (see `benchmarks/surges/designs.py`): share of outbreaks found (POD) at false
 alarms in 0.1 % and 1 % of outbreak-free buckets, by score; how true the stated rate of alarms is;
 what it costs. `--r` runs Farrington Flexible of R's package `surveillance` beside it, on design W.
-The first months of a shop are `python -m benchmarks.surges_spine`.
+The first months of a shop are `python -m benchmarks.surges.months`.
 
     python -m benchmarks.surges --design W D --seeds 1 2 --each 20 --json surges.json
 """

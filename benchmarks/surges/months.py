@@ -20,7 +20,7 @@ from rich.table import Table
 
 from detectors.decisions import SurgeOpened
 from detectors.outbreak_odds import OutbreakOdds
-from detectors.surges import SurgeWatch
+from detectors.surges import SurgeWatch, with_regions
 
 DAY, HOUR = 86_400, 3600
 REGIONS, CATEGORIES = 24, ("logistics", "order", "product", "service")
@@ -132,7 +132,7 @@ def run(world: World, rate: float) -> list[tuple[float, int]]:
     opened = []
     for hour in range(world.counts.shape[1]):
         counts = {n: int(c) for n, c in zip(world.names, world.counts[:, hour], strict=True) if c}
-        for decision in watch.close((hour + 2) * HOUR, hour * HOUR, counts):
+        for decision in watch.close((hour + 2) * HOUR, hour * HOUR, with_regions(counts)):
             if isinstance(decision, SurgeOpened):
                 name = f"{decision.region}\x1f{decision.category}"
                 opened.append((decision.decided_at.timestamp() / DAY, world.names.index(name)))

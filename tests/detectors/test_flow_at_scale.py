@@ -11,7 +11,7 @@ from detectors.counts import SeasonalCounts
 from detectors.flow import FlowCore
 from detectors.outbreak_odds import OutbreakOdds
 from detectors.pooled import Lesson, Repetition
-from detectors.surges import SurgeWatch
+from detectors.surges import SurgeWatch, with_regions
 from tests.detectors import contract
 from tests.detectors.test_closings import chunks, make
 from tests.detectors.worlds import DAY, HOUR, QUARTER, SOURCES, START, day_shape, flow
@@ -51,9 +51,9 @@ def test_partial_and_late_counts_of_many_series_are_put_together() -> None:
                 core.observe(batch_of(Counts(source=source, through=through, cells=tuple(cells))))
         # An hour's own counts close an hour after its end, its late ones at its end.
         told.append(usual)
-        watch.correct(bucket + HOUR, bucket - 5 * HOUR, late)
+        watch.correct(bucket + HOUR, bucket - 5 * HOUR, with_regions(late))
         if hour:
-            watch.close(bucket + HOUR, bucket - HOUR, told[hour - 1])
+            watch.close(bucket + HOUR, bucket - HOUR, with_regions(told[hour - 1]))
     mine = core._surges
     mine.series.sort()
     watch.series.sort()

@@ -6,28 +6,37 @@ import pytest
 from detectors.common import weighted_medians
 from detectors.decisions import SurgeClosed, SurgeOpened, SurgeUpdated
 from detectors.outbreak_odds import OutbreakOdds
-from detectors.surges import SurgeDecision, SurgeWatch, chance
+from detectors.surges import SurgeDecision, SurgeWatch, chance, with_regions
 from tests.detectors.worlds import HOUR, day_shape
 
 REGIONS = [f"R{n}" for n in range(8)]
 START = 28 * 24
 
 
-def said(days: int, rates: dict[str, float], start: int, stop: int) -> list[SurgeDecision]:
-    """Four complaints an hour and region; `rates` multiply them from `start` to `stop`."""
-    watch = SurgeWatch(
+def make() -> SurgeWatch:
+    """Return a watch of hours."""
+    return SurgeWatch(
         scan=OutbreakOdds(HOUR), config_version="test", false_episodes_a_month=0.2,
-        min_complaints=4,
-        cool_down_hours=48, max_episode_days=7, forget_days=120, min_days=7,
+        min_complaints=4, cool_down_hours=48, max_episode_days=7, forget_days=120, min_days=7,
     )  # fmt: skip
+
+
+def said(
+    days: int, rates: dict[str, float], start: int, stop: int,
+    watch: SurgeWatch | None = None, categories: tuple[str, ...] = ("logistics",),
+) -> list[SurgeDecision]:  # fmt: skip
+    """Four complaints an hour and series; `rates` of a region multiply from `start` to `stop`."""
+    watch = make() if watch is None else watch
     random = np.random.default_rng(7)
     decisions: list[SurgeDecision] = []
     for hour in range(days * 24):
         counts = {}
         for region in REGIONS:
             boost = rates.get(region, 1.0) if start <= hour < stop else 1.0
-            counts[f"{region}\x1flogistics"] = int(random.poisson(4 * day_shape(hour) * boost))
-        decisions += watch.close((hour + 2) * HOUR, hour * HOUR, counts)
+            for category in categories:
+                count = int(random.poisson(4 * day_shape(hour) * boost))
+                counts[f"{region}\x1f{category}"] = count
+        decisions += watch.close((hour + 2) * HOUR, hour * HOUR, with_regions(counts))
     return decisions
 
 
@@ -37,12 +46,57 @@ def test_one_surge_is_one_episode() -> None:
     opened = [d for d in decisions if isinstance(d, SurgeOpened)]
     closed = [d for d in decisions if isinstance(d, SurgeClosed)]
     assert [(d.region, d.category) for d in opened] == [("R3", "logistics")]
+    assert "logistics complaints in R3" in opened[0].evidence.text
     assert opened[0].decided_at.timestamp() <= (START + 24) * HOUR
     assert [d.episode_id for d in closed] == [opened[0].decision_id]
     updated = [d for d in decisions if isinstance(d, SurgeUpdated)]
     assert updated
     assert {d.episode_id for d in updated} == {opened[0].decision_id}
     assert len({d.decision_id for d in decisions}) == len(decisions)
+
+
+def test_a_region_that_rises_as_a_whole_is_one_episode() -> None:
+    """Three categories at once: one episode, its parts named and the same at its end."""
+    categories = ("logistics", "order", "product")
+    decisions = said(34, {"R3": 1.8}, START, START + 72, categories=categories)
+    opened, *later = decisions
+    assert isinstance(opened, SurgeOpened)
+    assert opened.region == "R3"
+    assert len(opened.parts) > 1
+    assert abs(opened.began_at.timestamp() / HOUR - START) <= 12
+    assert opened.category == opened.parts[0]
+    assert isinstance(later[-1], SurgeClosed)
+    for decision in later:
+        assert decision.episode_id == opened.decision_id
+        assert decision.category == opened.category
+        assert set(decision.parts) >= set(opened.parts)
+    assert later[-1].parts == opened.parts
+
+
+def test_late_complaints_count_for_the_open_episode_alone() -> None:
+    """They raise what an episode has seen, once, and neither open one nor teach the usual."""
+    watch = make()
+    said(29, {"R3": 2.5}, START, START + 24, watch)
+    row = watch.episodes.row("R3")
+    before = float(watch.episodes["observed"][row])
+    assert watch.episodes["open"][row]
+    usual = watch.series["m"].copy()
+    assert watch.episodes.text("category")[row] == "logistics"
+    late = {"R3\x1flogistics": 7, "R5\x1flogistics": 900}
+    watch.correct((START + 26) * HOUR, (START + 23) * HOUR, with_regions(late))
+    watch.correct((START + 26) * HOUR, (START - 240) * HOUR, with_regions(late))
+    assert float(watch.episodes["observed"][row]) == before + 7
+    assert watch.episodes.row("R5") < 0 or not watch.episodes["open"][watch.episodes.row("R5")]
+    assert np.array_equal(watch.series["m"], usual)
+
+
+def test_regions_are_summed() -> None:
+    """A region's key has no category, and regions are not counted among the series."""
+    counts = {"R1\x1forder": 2, "R1\x1fservice": 3, "R10\x1forder": 5}
+    assert with_regions(counts) == {**counts, "R1\x1f": 5, "R10\x1f": 5}
+    watch = make()
+    watch.close(2 * HOUR, 0, with_regions(counts))
+    assert len(watch) == 3
 
 
 def test_a_promotion_is_no_regions_surge() -> None:
