@@ -21,7 +21,7 @@ from detectors.loglinear import DAY, WEEKDAY_OF_EPOCH, Eta, LogLinear, columns
 from detectors.odds import log_likelihood
 from detectors.pooled import POOL, Lesson, Pool
 from detectors.table import Floats, Rows, Table
-from detectors.tails import mid_tail, z_of
+from detectors.tails import mid_tail, upper_tail, z_of
 
 ROBUST_Z: Final = 2.8
 """From this tail on (one in 400) a bucket is believed less the more surprising it is."""
@@ -43,6 +43,16 @@ _KEEP_DISPERSION: Final = 0.9985
 _NEVER: Final = -(2**62)
 _WHEN: Final = ("now", "next")
 """What the pool says in the bucket it has entered, and in one after it."""
+_NEAR: Final = 0.0052
+"""A mid tail is at least half the tail: above this z is surely short of `ROBUST_Z`."""
+_POOLED: Final = {
+    "bucket": "latest",
+    **dict.fromkeys(("came", "due"), "sum"),
+    **dict.fromkeys(
+        ("drift", "now_evidence", "now_spread", "next_evidence", "next_spread"), "mean"
+    ),
+}
+"""How the pools of partitions are put together, by column."""
 _UNLIKELY: Final = 0.02
 """Share of a dispersion that no series has shown yet."""
 
@@ -235,7 +245,7 @@ class CountExpectation(base.Regressor):
         """
         series = self.series
         age = self.age(rows, bucket)
-        z = z_of(mid_tail(counts, known.mean, known.dispersion))
+        z = _surprise(counts, known)
         trust = trust * np.where(z > ROBUST_Z, (ROBUST_Z / np.maximum(z, ROBUST_Z)) ** 2, 1.0)
         trust = np.where(age == 0, 0.0, np.where(age < MIN_BUCKETS, 1.0, trust))
         evidence = columns(series["evidence"][rows])
@@ -368,6 +378,40 @@ class CountExpectation(base.Regressor):
             return row, last + self.bucket_seconds
         seconds = bucket.timestamp() if isinstance(bucket, datetime) else float(bucket)
         return row, int(seconds // self.bucket_seconds) * self.bucket_seconds
+
+
+def merged_pools(blobs: Sequence[bytes], bucket_seconds: int) -> bytes:
+    """Return what pools of several partitions, dumped whole at the same point, say together.
+
+    What came and was due are sums. The rest are means: they are weighed by how sure a partition is
+    of its drift, which follows from how much it counts.
+    """
+    pools = []
+    for blob in blobs:
+        pool = CountExpectation(bucket_seconds).pool
+        pool.load(0, 1, blob)
+        if len(pool):
+            pools.append({name: pool[name][pool.rows()[0]] for name in _POOLED})
+    whole = CountExpectation(bucket_seconds).pool
+    if pools:
+        whole.add([POOL])
+        sure = np.array([1 / pool["drift"][1] for pool in pools])
+        for name, kind in _POOLED.items():
+            values = np.array([pool[name] for pool in pools])
+            if kind == "mean":
+                whole[name][0] = np.average(values, axis=0, weights=sure)
+            else:
+                whole[name][0] = values.max() if kind == "latest" else values.sum()
+    return whole.dump(0, 1)
+
+
+def _surprise(counts: Floats, known: Expected) -> Floats:
+    """Return z of the mid tail where that may be beyond `ROBUST_Z`, elsewhere that of the tail."""
+    tail = upper_tail(counts, known.mean, known.dispersion)
+    far = np.flatnonzero(tail < _NEAR)
+    of = counts[far], known.mean[far], known.dispersion[far]
+    tail[far] = mid_tail(*of, tail[far])
+    return z_of(tail)
 
 
 def models_of(bucket_seconds: int, utc_offset_seconds: int = 0) -> list[LogLinear]:

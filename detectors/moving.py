@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from detectors import complaints, counts, flow, parcels
 from detectors.base import StateError
 from detectors.dealing import Homes, added, dealt, read_table
+from detectors.expectation import merged_pools
 from detectors.lessons import NEVER
 from detectors.merging import (
     moved_sketches,
@@ -30,6 +31,7 @@ from detectors.names import Names
 from detectors.parcel_table import MOST_CARRIERS, MOST_NAMES, ROW, SEPARATOR
 from detectors.partials import PartialCounts
 from detectors.row_state import Unpacked, pack_rows, unpack_rows
+from detectors.surges import HOUR
 from detectors.table import Table, pack, unpack
 
 _NAMED: Final = ("facility", "region", "origin", "destination", "service")
@@ -184,7 +186,9 @@ def _table(blobs: Sequence[bytes], homes: Homes, sources: Sequence[str], count: 
     name = read_table(blobs[0]).name
     if name == "sources":
         return [_sources(blobs, sources)] * count
-    if name in {"pool", "scan-pool", "inflow", "bands"}:
+    if name == "counts-pool":
+        return [merged_pools(blobs, HOUR)] * count
+    if name in {"pool", "inflow", "bands"}:
         # Shapes, spreads and shares that all series of a partition share: sums, so they add up.
         return [added(blobs, "<f8")] * count
     skip = 4 if name == "pending" else 0

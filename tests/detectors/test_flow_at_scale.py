@@ -98,7 +98,7 @@ def test_counts_of_a_closed_bucket_close_it_no_second_time() -> None:
     records = [Counts(source=s, through=through, cells=late if s == "parcels/0" else ())
                for s in SOURCES]  # fmt: skip
     core.observe(batch_of(*records))
-    assert len(core._pending) == 1
+    assert len(core._pending) == 2, "of the category and of its region"
     assert series["m"][0].tolist() == before
     assert int(series["last"][0]) == last
 
