@@ -22,6 +22,8 @@ _GRID: Final = np.array([0.0, 0.1, 0.25, 0.5, 0.8, 1.2, 1.7, 2.4, 3.3, 4.5, 6.5,
 _MOST: Final = 1e100
 _STEP: Final = 200.0
 """Bounds of weights and of the log ratio of one bucket: numbers stay numbers."""
+_MANY: Final = 0.7
+"""Share of counts above 0 from which on picking them out costs more than it saves."""
 BRIEF_MOST: Final = 50.0
 """How far one bucket alone, taken as a spike, may raise the odds over those of a start. More than
 this it does as the first bucket of something longer."""
@@ -90,8 +92,14 @@ class OutbreakChains:
 def log_likelihood(counts: Floats, mean: Floats, dispersion: Floats) -> Floats:
     """Return log P(count) of negative binomials but for log(count!); dispersion > 1."""
     size = mean / (dispersion - 1)
-    result: Floats = gammaln(counts + size)
-    result -= gammaln(size)
-    result -= size * np.log(dispersion)
-    result += counts * np.log1p(-1 / dispersion)
+    result: Floats = -(size * np.log(dispersion))
+    # That is all of a count of 0, and most hours of small series have none.
+    counted = np.flatnonzero(counts)
+    some = counted if len(counted) < _MANY * len(counts) else slice(None)
+    of, sizes = counts[some], size[..., some]
+    rest = gammaln(of + sizes)
+    rest -= gammaln(sizes)
+    rest += result[..., some]
+    rest += of * np.log1p(-1 / dispersion[..., some])
+    result[..., some] = rest
     return result
