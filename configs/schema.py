@@ -156,7 +156,7 @@ class FlowConfig(Section):
     forget_days: Count = 120
     """A series that has counted nothing for so long is forgotten."""
     max_series: Count = 100_000
-    """Series of each kind, up to 3 KB of memory each; further ones become dead letters."""
+    """Series of each kind, up to 4 KB of memory each; further ones become dead letters."""
 
     def build(self, *, sources: Sequence[str], config_version: str) -> FlowCore:
         """Return a new core; `sources` are all that send it counts."""

@@ -64,7 +64,7 @@ class FlowCore:
     forget_days
         A series that has counted nothing for so long is forgotten.
     max_series
-        Series of each kind at most, about 3 KB of memory each; records with further ones are
+        Series of each kind at most, about 4 KB of memory each; records with further ones are
         rejected.
     """
 
