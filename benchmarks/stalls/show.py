@@ -8,7 +8,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import plots
 from benchmarks.results import Chart, Curve, Measurement
 from benchmarks.stalls.episodes import Episodes, victims_flagged
 from benchmarks.stalls.scoring import Score
@@ -118,6 +117,8 @@ def draw(results: Sequence[WorldResult], folder: Path) -> list[Path]:
 
 
 def _draw(result: WorldResult, folder: Path) -> Iterator[Path]:
+    from benchmarks import plots  # noqa: PLC0415  # tables need no matplotlib
+
     name, ours = f"{result.kind}-{result.seed}", result.ours
     scores = [ours, *result.others]
     trade = [_trade(each) for each in scores]

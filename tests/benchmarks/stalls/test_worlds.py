@@ -17,6 +17,7 @@ from simulator.simulation import simulate
 
 def test_a_run_has_figures_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All detectors are judged in the same world; the figures are written and drawn."""
+    pytest.importorskip("matplotlib", reason="make bench installs it")
     words = ["--worlds", "scheduled", "--parcels", "600", "--days", "24"]
     words += ["--variant", "soon=probability=0.01"]
     words += ["--json", str(tmp_path / "r.json"), "--plots", str(tmp_path)]
