@@ -37,11 +37,9 @@ class ParcelsConfig(Section):
     epoch_seconds: Annotated[StrictInt, Field(ge=60, le=86_400, multiple_of=60)] = 3600
     """Models judge with what they knew at the start of an epoch and learn at its end. Shorter
     learns sooner, and costs a little more."""
-    probability: Share = 0.001
+    probability: Share = 0.0006
     """Chance that a usual dwell is called a stall. Smaller: fewer and later flags. A parcel has six
     to ten dwells."""
-    guard: Annotated[float, Field(gt=0, le=100)] = 1.25
-    """A silence is no stall before so many times the 99th percentile seen."""
     half_life_days: Days = 30.0
     """After so many days an observation counts half. Shorter follows changes sooner."""
     min_observations: Count = 50

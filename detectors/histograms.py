@@ -20,6 +20,10 @@ _LOWER: Final = np.log(np.concatenate([[20.0], EDGES]))
 _SHARES: Final = np.array(QUANTILES)
 _UPPER: Final = np.log(np.concatenate([EDGES, [EDGES[-1] * 1.1]]))
 
+MIDDLES: Final = (_LOWER + _UPPER) / 2
+_FAR: Final = 3.5
+"""Standard deviations beyond which a time says nothing of those usual."""
+
 Floats = NDArray[np.float64]
 
 
@@ -36,3 +40,29 @@ def quantiles(weights: NDArray[Any]) -> Floats:
     lower = _LOWER[bins]
     read: Floats = np.exp(lower + share * (_UPPER[bins] - lower))
     return read
+
+
+def moments(weights: NDArray[Any], middles: NDArray[np.floating[Any]]) -> Floats:
+    """Return mean and variance of histograms whose bins have these middles, shape (rows, 2).
+
+    What is far from the mean of all is left out: a stall is no dwell.
+    """
+    inside = weights.astype(np.float64)
+    mean, variance = _mean_and_variance(inside, middles)
+    far = np.abs(middles - mean[:, None]) > _FAR * np.sqrt(variance + 0.01)[:, None]
+    return np.stack(_mean_and_variance(np.where(far, 0.0, inside), middles), axis=1)
+
+
+def _mean_and_variance(
+    weights: Floats, middles: NDArray[np.floating[Any]]
+) -> tuple[Floats, Floats]:
+    total = np.maximum(weights.sum(axis=1), 1e-12)
+    mean = _dot(weights, middles) / total
+    variance = np.maximum(_dot(weights, middles**2) / total - mean**2, 0.0)
+    return mean, variance
+
+
+def _dot(weights: Floats, values: NDArray[np.floating[Any]]) -> Floats:
+    """Return the product row by row: a matrix product's last bits depend on how many rows."""
+    product: Floats = (weights * values).sum(axis=1)
+    return product

@@ -45,7 +45,7 @@ from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
 
-VERSION: Final = 7
+VERSION: Final = 8
 
 
 class ParcelsCore:
@@ -65,8 +65,6 @@ class ParcelsCore:
         end; a whole number of minutes.
     probability
         Chance that a usual dwell is called a stall. A parcel has six to ten dwells.
-    guard
-        A silence is no stall before so many times the 99th percentile seen.
     half_life_days
         After so many days an observation counts half.
     min_observations
@@ -113,8 +111,7 @@ class ParcelsCore:
         config_version: str,
         sources: Sequence[str] = (),
         epoch_seconds: int = 3600,
-        probability: float = 0.001,
-        guard: float = 1.25,
+        probability: float = 0.0006,
         half_life_days: float = 30.0,
         min_observations: int = 50,
         max_segments: int = 50_000,
@@ -145,7 +142,6 @@ class ParcelsCore:
         self._usual = Usual(
             parcels,
             probability=probability,
-            guard=guard,
             half_life_days=half_life_days,
             min_observations=min_observations,
             max_segments=max_segments,

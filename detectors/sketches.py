@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.histograms import BINS, EDGES, QUANTILES, Floats, quantiles
+from detectors.histograms import BINS, EDGES, MIDDLES, QUANTILES, Floats, moments, quantiles
 from detectors.sketch_pending import Pending, once
 from detectors.sketch_state import Folded, SketchBlob, decode, encode
 from detectors.tallies import Tally
@@ -126,6 +126,11 @@ class Sketches:
         weights: Floats = self._folded.weights[row].astype(np.float64)
         return weights
 
+    def weights_many(self, rows: Rows) -> Floats:
+        """Return the weights of histograms, shape (len(rows), BINS), as of their last folds."""
+        weights: Floats = self._folded.weights[rows].astype(np.float64)
+        return weights
+
     def aged(self, rows: Rows, day: float) -> Floats:
         """Return histograms aged to `day`, shape (*rows.shape, BINS); empty where a row is -1."""
         known = rows >= 0
@@ -144,6 +149,7 @@ class Sketches:
         self._waiting.forget_codes()
         self._own.forget_codes()
         self._quantiles = np.zeros((0, len(QUANTILES)), np.float32)
+        self._moments = np.zeros((0, 2))
         self._fresh = np.zeros(0, np.bool_)
         """Rows whose quantiles have been read since they last changed."""
 
@@ -158,6 +164,15 @@ class Sketches:
     def codes(self) -> int:
         """Return how many codes there are."""
         return len(self._names)
+
+    def name_of(self, code: int) -> str:
+        """Return the key of a code."""
+        return self._names[code]
+
+    def paths(self, codes: Codes) -> Codes:
+        """Return the codes of keys and of their ancestors, shape (len(codes), levels)."""
+        paths: Codes = self._path[codes]
+        return paths
 
     def learn_many(self, codes: Codes, seconds: Floats) -> None:
         """Count observations of the running epoch, for their own segment and the one above."""
@@ -227,13 +242,20 @@ class Sketches:
         self.refresh(rows)
         return self._quantiles[rows].astype(np.float64)
 
+    def moments(self, rows: Rows) -> Floats:
+        """Return mean and variance of the logarithms of seconds, shape (len(rows), 2)."""
+        self.refresh(rows)
+        return self._moments[rows]
+
     def refresh(self, rows: Rows) -> Rows:
         """Read the quantiles of rows that changed since they were last read; return those."""
         self._stretch()
         stale = rows[~self._fresh[rows]]
         if len(stale):
             stale = once(stale)
-            self._quantiles[stale] = quantiles(self._folded.weights[stale])
+            weights = self._folded.weights[stale]
+            self._quantiles[stale] = quantiles(weights)
+            self._moments[stale] = moments(weights, MIDDLES)
             self._fresh[stale] = True
         return stale
 
@@ -329,6 +351,7 @@ class Sketches:
         if missing > 0:
             more = np.zeros((missing, len(QUANTILES)), np.float32)
             self._quantiles = np.concatenate([self._quantiles, more])
+            self._moments = np.concatenate([self._moments, np.zeros((missing, 2))])
             self._fresh = np.concatenate([self._fresh, np.zeros(missing, np.bool_)])
 
     def _new_code(self, key: str) -> int:

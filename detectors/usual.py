@@ -1,4 +1,4 @@
-"""What is usual for parcels: dwells, reporting lags, last legs and attempts, for records of them.
+"""What is usual for parcels: silences, last legs and attempts, for records of them.
 
 The models know names; here what they say is kept by the numbers that lanes and carriers have in
 the table of parcels, so that asking for a block of parcels is a look-up. Models are frozen within
@@ -10,11 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from detectors.dwell import DwellModel, Segment
-from detectors.histograms import EDGES, Q95
+from detectors.dwell import Segment, SegmentTimes
+from detectors.dwells import Dwells
+from detectors.histograms import EDGES
 from detectors.journeys import Ahead, Journeys
 from detectors.last_steps import LastSteps
 from detectors.parcel_table import Block, ParcelTable
+from detectors.places import Places
 from detectors.plausibility import Answers, Plausibility, soonness
 from detectors.scan_columns import MILESTONES, Index, Mask, Seconds
 from detectors.sketch_pending import once
@@ -22,10 +24,8 @@ from detectors.sketches import Sketches
 from detectors.tallies import Tally, most_seen
 
 _STAGES: Final = 2 * (len(MILESTONES) + 1)
-"""Stages of a lane: a milestone, outside or in the destination region."""
+"""Stages of a place: a milestone, outside or in the destination region."""
 _UNASKED: Final = -2.0
-_CARRIERS: Final = 10_000
-"""Carriers whose reporting lags are known."""
 
 
 class Usual:
@@ -36,7 +36,6 @@ class Usual:
         parcels: ParcelTable,
         *,
         probability: float,
-        guard: float,
         half_life_days: float,
         min_observations: int,
         max_segments: int,
@@ -48,30 +47,24 @@ class Usual:
         shared: bool = False,
     ) -> None:
         self._parcels = parcels
-        self._wait_of: Seconds
-        """How long the silence of each segment may last; _UNASKED until somebody has asked."""
         self._soonest_of: Seconds
         self.min_observations = min_observations
         self.max_segments = max_segments
         self.least_wait_seconds = least_wait_seconds
         self.soonest_probability = soonest_probability
-        self.dwell = DwellModel(
+        self.dwells = Dwells(
             probability=probability,
-            guard=guard,
             half_life_days=half_life_days,
             min_observations=min_observations,
             max_segments=max_segments,
             shared=shared,
         )
-        self.last_leg = DwellModel(
+        self.last_leg = SegmentTimes(
+            "last_legs",
             half_life_days=half_life_days,
             min_observations=4 * min_observations,
             max_segments=max_segments,
-            name="last_legs",
             shared=shared,
-        )
-        self.lag = Sketches(
-            "lags", half_life_days=half_life_days, max_rows=_CARRIERS, levels=1, shared=shared
         )
         self.last_steps = LastSteps(
             parcels,
@@ -98,25 +91,26 @@ class Usual:
         """Return the histograms, which the state consists of."""
         last_steps = self.last_steps.model.sketches()
         journeys = (self.journeys.times, self.journeys.asked)
-        return self.dwell.sketches, self.last_leg.sketches, self.lag, *last_steps, *journeys
+        dwells = self.dwells.sketches()
+        return *dwells, self.last_leg.sketches, *last_steps, *journeys
 
     def forget_codes(self) -> None:
         """Forget what is derived: after loading, or when there are too many codes."""
-        self.dwell.forget_codes()
+        self.dwells.forget_codes()
         self.last_leg.forget_codes()
-        self.lag.forget_codes()
         self.last_steps.forget_codes()
         self.journeys.forget_codes()
+        self._places = Places(self._parcels)
         self._segment_of = np.full(64 * _STAGES, -1, np.int64)
         self._leg_of = np.full(64, -1, np.int64)
         self._journey_of = np.full(64, -1, np.int64)
-        self._lag_of = np.full(64, -1, np.int64)
         self._forget_answers()
 
     def fold(self, day: float) -> None:
         """Let what was learned since the last fold count from now on; `day` on the clock."""
         for sketches in self.sketches():
             sketches.fold(day)
+        self.dwells.forget_answers()
         self.journeys.folded()
         self._forget_answers()
 
@@ -131,37 +125,30 @@ class Usual:
 
     def crowded(self) -> bool:
         """Tell whether so many segments have been seen that their codes should be made anew."""
-        return self.dwell.sketches.codes() > 4 * self.max_segments
+        return self.dwells.codes() > 4 * self.max_segments
 
     def waits(self, block: Block) -> Seconds:
         """Return how long the silence of each parcel may last by now; NaN for no opinion."""
-        segments = self._segments(block)
-        if len(self._wait_of) < len(self._segment_of):
-            more = len(self._segment_of) - len(self._wait_of)
-            self._wait_of = np.concatenate([self._wait_of, np.full(more, _UNASKED)])
-        waits = self._wait_of[segments]
-        if np.count_nonzero(waits == _UNASKED):
-            self._ask(once(segments[waits == _UNASKED]))
-            waits = self._wait_of[segments]
-        return waits
+        codes = self._dwell_codes(self._segments(block))
+        wait = self.dwells.wait_many(codes, block["last_at"])
+        return np.maximum(wait, self.least_wait_seconds)
 
     def learn(self, block: Block, seconds: Seconds, *, dwelt: Mask, lag: Seconds) -> None:
-        """Count the dwells that ended where records are, and how late all were reported."""
-        self.lag.learn_many(self._lag_codes(block["carrier"].astype(np.int64)), lag)
-        segments = self._segments(block)
+        """Count the silences that ended where records are: until the next scan was heard of."""
         if np.count_nonzero(dwelt) < len(dwelt):
-            segments, seconds = segments[dwelt], seconds[dwelt]
-        self.dwell.learn_many(self._dwell_codes(segments), seconds)
+            block, seconds, lag = block[dwelt], seconds[dwelt], lag[dwelt]
+        began = block["last_at"]
+        heard = began + seconds + lag
+        self.dwells.learn_many(self._dwell_codes(self._segments(block)), began, heard)
 
     def explain(self, row: int, silence_seconds: float) -> tuple[Segment, float]:
         """Return which segment speaks for a parcel and the chance of a longer silence there."""
         block = self._parcels.rows[row : row + 1]
-        code = self._dwell_codes(self._segments(block))
-        segment = self.dwell.explain(int(code[0]))
+        code = int(self._dwell_codes(self._segments(block))[0])
+        segment = self.dwells.explain(code)
         assert segment is not None, "a silence without an opinion is no stall"
-        lag = float(self._lags(block["carrier"].astype(np.int64))[0])
-        score = self.dwell.score_many(code, np.array([silence_seconds - lag]))
-        return segment, 1.0 - float(score[0])
+        score = self.dwells.score(code, float(block["last_at"][0]), silence_seconds)
+        return segment, 1.0 - score
 
     def soonest(self, lane: Index) -> Seconds:
         """Return what hardly any last leg of each lane takes less than; NaN for unknown."""
@@ -207,29 +194,21 @@ class Usual:
         )
 
     def _forget_answers(self) -> None:
-        self._wait_of = np.full(len(self._segment_of), _UNASKED)
         self._soonest_of = np.full(64, _UNASKED)
         self.last_steps.model.forget_answers()
         self._legs.forget()
-        self._lag_seconds = np.zeros(0)
-
-    def _ask(self, segments: Index) -> None:
-        wait = self.dwell.wait_many(self._dwell_codes(segments))
-        carriers = self._parcels.carrier_of(segments // _STAGES)
-        self._wait_of[segments] = np.maximum(wait, self.least_wait_seconds) + self._lags(carriers)
 
     def _segments(self, block: Block) -> Index:
-        """Return the number of each (lane, stage, inside)."""
-        self._segment_of = _stretched(self._segment_of, len(self._parcels.lanes) * _STAGES)
+        """Return the number of each (place, stage, inside)."""
+        places = self._places.numbers(block)
+        self._segment_of = _stretched(self._segment_of, len(self._places) * _STAGES)
         stage: Index = block["stage"] * np.int64(2) + block["inside"]
-        return block["lane"] * np.int64(_STAGES) + stage
+        return places * np.int64(_STAGES) + stage
 
     def _dwell_codes(self, segments: Index) -> Index:
-        lanes = self._parcels.lanes
-
         def code(number: int) -> int:
-            carrier, name = lanes[number // _STAGES]
-            return self.dwell.code(carrier, name, _stage_name(number % _STAGES))
+            place, stage = divmod(number, _STAGES)
+            return self.dwells.code(self._places[place], _stage_name(stage))
 
         return _looked_up(self._segment_of, segments, code)
 
@@ -243,25 +222,6 @@ class Usual:
         lanes = self._parcels.lanes
         self._journey_of = _stretched(self._journey_of, len(lanes))
         return _looked_up(self._journey_of, lane, lambda n: self.journeys.code(*lanes[n]))
-
-    def _lag_codes(self, carrier: Index) -> Index:
-        carriers = self._parcels.carriers
-        self._lag_of = _stretched(self._lag_of, len(carriers) + 1)
-        return _looked_up(self._lag_of, carrier, lambda n: self.lag.code(carriers[n] or ""))
-
-    def _lags(self, carrier: Index) -> Seconds:
-        """Return how late each carrier reports, seconds; 0 while unknown."""
-        known = len(self._parcels.carriers) + 1
-        if len(self._lag_seconds) < known:
-            self._lag_seconds = self._read_lags(np.arange(known))
-        return self._lag_seconds[carrier]
-
-    def _read_lags(self, carrier: Index) -> Seconds:
-        rows = self.lag.rows(self._lag_codes(carrier))[:, 0]
-        known = (rows >= 0) & (self.lag.observations[rows] >= self.min_observations)
-        seconds = np.zeros(len(rows))
-        seconds[known] = self.lag.quantiles(rows[known])[:, Q95]
-        return seconds
 
 
 def _stretched(codes: Index, count: int) -> Index:

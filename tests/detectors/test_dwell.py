@@ -21,25 +21,26 @@ def lognormal(count: int, median: float, sigma: float, seed: int = 1) -> Floats:
 
 
 def learned(model: DwellModel, dwells: Floats, day: float = 1.0, **x: str) -> int:
-    """Teach a model dwells of one segment and return its code."""
+    """Teach a model dwells of one segment, in two epochs, and return its code."""
     features = X | x
     code = model.code(features["carrier"], features["lane"], features["stage"])
-    model.learn_many(np.full(len(dwells), code), dwells)
-    model.fold(day)
+    for part in (dwells[::2], dwells[1::2]):
+        model.learn_many(np.full(len(part), code), part)
+        model.fold(day)
     return code
 
 
 @pytest.mark.parametrize("sigma", [0.2, 0.5, 0.9])
 def test_the_wait_has_the_stated_probability(sigma: float) -> None:
     """On log-normal dwells the wait is near their true quantile, far beyond what was seen."""
-    model = DwellModel(probability=0.001, guard=0.0)
+    model = DwellModel(probability=0.001)
     code = learned(model, lognormal(20_000, 8 * 3600, sigma))
     beyond = lognormal(200_000, 8 * 3600, sigma, seed=2) > model.wait_many(np.array([code]))[0]
     assert 0.0005 < beyond.mean() < 0.002
 
 
 def test_long_stalls_do_not_move_the_tail() -> None:
-    """Two stalls in a thousand leave the wait where it was: the tail is not read from data."""
+    """Two stalls in a thousand hardly move the wait: the tail is not read from data."""
     clean, stalled = DwellModel(), DwellModel()
     dwells = lognormal(5000, 8 * 3600, 0.4)
     with_stalls = np.concatenate([dwells, np.full(10, 20 * DAY)])
@@ -47,11 +48,11 @@ def test_long_stalls_do_not_move_the_tail() -> None:
         model.wait_many(np.array([learned(model, seen)]))[0]
         for model, seen in ((clean, dwells), (stalled, with_stalls))
     ]
-    assert waits[1] == pytest.approx(waits[0], rel=0.02)
+    assert waits[1] == pytest.approx(waits[0], rel=0.1)
 
 
 def test_a_second_hump_is_waited_for() -> None:
-    """Closed Sundays: the empirical 99th percentile holds the wait from below."""
+    """Skipped scans: a second mode in the residuals stretches the tail beyond it."""
     model = DwellModel()
     dwells = np.concatenate([lognormal(960, 3600, 0.2), lognormal(40, 30 * 3600, 0.1)])
     assert model.wait_many(np.array([learned(model, dwells)]))[0] > 28 * 3600
@@ -104,9 +105,10 @@ def test_one_is_the_case_of_many() -> None:
     dwells = lognormal(300, 3600, 0.4)
     many, one = DwellModel(), DwellModel()
     code = learned(many, dwells)
-    for dwell in dwells.tolist():
-        one.learn_one(X, dwell)
-    one.fold(1.0)
+    for part in (dwells[::2], dwells[1::2]):
+        for dwell in part.tolist():
+            one.learn_one(X, dwell)
+        one.fold(1.0)
     scores = many.score_many(np.full(300, code), dwells).tolist()
     assert [one.score_one(X, dwell) for dwell in dwells.tolist()] == scores
     assert 0.0 <= min(scores) <= max(scores) <= 1.0

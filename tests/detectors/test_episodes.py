@@ -111,7 +111,7 @@ def test_the_next_stall_can_worsen_again() -> None:
 def test_a_hold_by_customs_becomes_one_of_over_seven_days() -> None:
     """The stall's reason becomes graver with `customs.overdue`: at most two worsenings a stall."""
     scans = [*journey("swift/S", LEARNED)[:2],
-             scan("swift/S", Milestone.CUSTOMS_HELD, LEARNED + 10, region="R07")]  # fmt: skip
+             scan("swift/S", Milestone.CUSTOMS_HELD, LEARNED + 6, region="R07")]  # fmt: skip
     made = decided(taught(), scans, 1000)
     assert [type(each) for each in made] == [
         StallOpened, StallWorsened, CustomsOverdue, StallWorsened,
@@ -194,7 +194,7 @@ def waiting(**fields: Any) -> list[TrackingEvent]:
     """Return a parcel that customs hold, and that may wait for its customer."""
     return [
         *journey("swift/S", LEARNED)[:2],
-        scan("swift/S", Milestone.CUSTOMS_HELD, LEARNED + 10, region="R07", **fields),
+        scan("swift/S", Milestone.CUSTOMS_HELD, LEARNED + 6, region="R07", **fields),
     ]
 
 

@@ -73,7 +73,7 @@ def test_a_stall_says_why() -> None:
     evidence = stall.evidence
     assert evidence.text.startswith("No scan for ")
     assert "after arriving at station R07" in evidence.text
-    assert evidence.segment == "swift R01>R07 arrived at destination"
+    assert evidence.segment == "swift station R07 arrived at destination"
     assert 90 <= evidence.observations <= 100
     assert evidence.expected == pytest.approx(5 * 3600, rel=0.1)
     assert evidence.probability is not None
@@ -409,7 +409,7 @@ def test_the_flagged_share_is_the_stated_one() -> None:
         )
     ]
     scans.sort(key=lambda s: s.occurred_at)
-    one = core(probability=probability, guard=0.5)
+    one = core(probability=probability)
     half = len(scans) // 2
     one.observe(batch(scans[:half]))
     stalls = [d for d in said(one.observe(batch(scans[half:]))) if isinstance(d, StallOpened)]

@@ -91,8 +91,8 @@ def test_histograms_stay_bounded() -> None:
             )
         ]  # fmt: skip
         core.observe(batch(sorted(scans, key=lambda s: s.occurred_at)))
-    dwell = core._usual.dwell
-    sketches = dwell.sketches
+    dwell = core._usual.dwells.plain
+    sketches = dwell.times.sketches
     assert len(sketches) <= 20
     assert sketches.pending <= 20 + 40
     assert sketches.codes() <= 4 * 20 + 200
