@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from river import base
 from scipy.special import ndtr
 
-from detectors.histograms import BINS, Q01, Q10, Q50, Q90, Q99, QUANTILES, Floats, moments
+from detectors.histograms import BINS, Q01, Q10, Q50, Q90, Q99, QUANTILES, Floats
 from detectors.sketches import SEPARATOR, Codes, Sketches
 from detectors.table import Rows
 
@@ -253,6 +253,7 @@ class DwellModel(base.SupervisedAnomalyDetector):
             max_rows=max_segments,
             levels=1,
             shared=shared,
+            middles=_OFFSETS,
         )
         self._offsets_of: Codes
         """Of each code, the offsets of its way, its place and its lane (-1 = none), and errors."""
@@ -407,7 +408,7 @@ class DwellModel(base.SupervisedAnomalyDetector):
         rows[off < 0] = -1
         seen = np.where(rows >= 0, sketches.observations[rows], 0.0)
         told = np.zeros((*rows.shape, 2))
-        told[rows >= 0] = moments(sketches.weights_many(rows[rows >= 0]), _OFFSETS)
+        told[rows >= 0] = sketches.moments(rows[rows >= 0])
         means = [(told[:, column, 0], seen[:, column]) for column in range(_MEAN)]
         return means, (told[:, _MEAN, 1], seen[:, _MEAN])
 

@@ -81,6 +81,8 @@ class Sketches:
         1 for keys that stand alone, 3 for `carrier␟lane␟stage`.
     shared
         Own counts are taken out and come back as sums over all partitions.
+    middles
+        What a bin counts as in mean and variance: the logarithm of its seconds.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class Sketches:
         max_rows: int,
         levels: int,
         shared: bool = False,
+        middles: NDArray[np.floating[Any]] = MIDDLES,
     ) -> None:
         self.name = name
+        self.middles = middles
         self.half_life_days = half_life_days
         self.max_rows = max_rows
         self.levels = levels
@@ -150,6 +154,8 @@ class Sketches:
         self._own.forget_codes()
         self._quantiles = np.zeros((0, len(QUANTILES)), np.float32)
         self._moments = np.zeros((0, 2))
+        self._summed = np.zeros(0, np.bool_)
+        """Rows whose moments have been read since they last changed."""
         self._fresh = np.zeros(0, np.bool_)
         """Rows whose quantiles have been read since they last changed."""
 
@@ -243,8 +249,13 @@ class Sketches:
         return self._quantiles[rows].astype(np.float64)
 
     def moments(self, rows: Rows) -> Floats:
-        """Return mean and variance of the logarithms of seconds, shape (len(rows), 2)."""
-        self.refresh(rows)
+        """Return mean and variance of what was counted, shape (len(rows), 2): see `middles`."""
+        self._stretch()
+        stale = rows[~self._summed[rows]]
+        if len(stale):
+            stale = once(stale)
+            self._moments[stale] = moments(self._folded.weights[stale], self.middles)
+            self._summed[stale] = True
         return self._moments[rows]
 
     def refresh(self, rows: Rows) -> Rows:
@@ -352,6 +363,7 @@ class Sketches:
             more = np.zeros((missing, len(QUANTILES)), np.float32)
             self._quantiles = np.concatenate([self._quantiles, more])
             self._moments = np.concatenate([self._moments, np.zeros((missing, 2))])
+            self._summed = np.concatenate([self._summed, np.zeros(missing, np.bool_)])
             self._fresh = np.concatenate([self._fresh, np.zeros(missing, np.bool_)])
 
     def _new_code(self, key: str) -> int:
@@ -415,4 +427,4 @@ class Sketches:
             return
         self._folded.add_counts(rows, counts, day, self.half_life_days)
         self._stretch()
-        self._fresh[rows] = False
+        self._fresh[rows] = self._summed[rows] = False
