@@ -133,7 +133,7 @@ def _after(facts: Facts) -> str:
 
 def _of(segment: Segment) -> str:
     if segment.lane:
-        return f"of {segment.carrier} on this lane"
+        return f"of {segment.carrier} {'on this lane' if '>' in segment.lane else 'here'}"
     return f"of {segment.carrier}" if segment.carrier else "of all carriers"
 
 

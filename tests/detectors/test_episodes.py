@@ -146,7 +146,7 @@ def test_an_opening_says_what_is_usual_there() -> None:
     first, _, second = str(stall.evidence.text).partition(". ")
     assert first.startswith("No scan for ")
     assert first.endswith(" after arriving at station R07")
-    assert second.startswith("Parcels of swift on this lane leave within ")
+    assert second.startswith("Parcels of swift here leave within ")
     assert second.endswith(" seen).")
 
 
