@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from river import base
 from scipy.special import ndtr
 
-from detectors.histograms import BINS, Q01, Q10, Q50, Q90, Q99, QUANTILES, Floats
+from detectors.histograms import BINS, Q01, Q10, Q50, Q90, Q99, QUANTILES, Floats, bins_around_zero
 from detectors.sketches import SEPARATOR, Codes, Sketches
 from detectors.table import Rows
 
@@ -154,11 +154,7 @@ class SegmentTimes:
 
     def _speaker(self, codes: Codes) -> tuple[Rows, NDArray[np.bool_]]:
         """Return the first histogram with enough observations, and whether there is one."""
-        rows = self.sketches.rows(codes)
-        enough = (self.sketches.observations[rows] >= self.min_observations) & (rows >= 0)
-        level = enough.argmax(axis=1)
-        every = np.arange(len(rows))
-        return rows[every, level], enough[every, level]
+        return self.sketches.first_known(self.sketches.rows(codes), self.min_observations)
 
 
 class DwellModel(base.SupervisedAnomalyDetector):
@@ -320,9 +316,9 @@ class DwellModel(base.SupervisedAnomalyDetector):
             told, heard = expected[known], codes[known]
             logs = np.log(np.maximum(seconds[known], 1.0))
             z = (logs - told[:, _MEAN]) / told[:, _SPREAD]
-            bins = _bins(np.arcsinh(z), _STEP)
+            bins = bins_around_zero(np.arcsinh(z), _STEP)
             self.residuals.count_many(self._residual_codes(heard), bins)
-            offsets = _bins(logs[:, None] - told[:, : _MEAN + 1], _OFFSET_STEP)
+            offsets = bins_around_zero(logs[:, None] - told[:, : _MEAN + 1], _OFFSET_STEP)
             off = self._offsets_of[heard]
             self.offsets.count_many(off[off >= 0], offsets[off >= 0])
         self.times.learn_many(codes, seconds)
@@ -430,11 +426,7 @@ class DwellModel(base.SupervisedAnomalyDetector):
         residuals = self.residuals
         distinct, place = np.unique(self._residual_codes(codes), return_inverse=True)
         rows = residuals.rows(distinct)[:, 1:]
-        least = _PATIENT * self.min_observations
-        enough = (residuals.observations[rows] >= least) & (rows >= 0)
-        level = enough.argmax(axis=1)
-        stage = np.arange(len(distinct))
-        row, known = rows[stage, level], enough[stage, level]
+        row, known = residuals.first_known(rows, _PATIENT * self.min_observations)
         middle, scale = np.zeros(len(distinct)), np.ones(len(distinct))
         if np.count_nonzero(known):
             body = _read(residuals.weights_many(row[known]))
@@ -442,12 +434,6 @@ class DwellModel(base.SupervisedAnomalyDetector):
             scale[known] = np.clip(wide, *_WIDEST)
             middle[known] = body[:, 1] - scale[known] * _BODY_Z[1]
         return middle[place], scale[place]
-
-
-def _bins(values: Floats, step: float) -> Codes:
-    """Return the bins of values around 0, the last ones open."""
-    bins: Codes = np.clip(np.floor(values / step) + BINS // 2, 0, BINS - 1).astype(np.int64)
-    return bins
 
 
 def _shrunk_to(above: Floats | float, own: Floats, seen: Floats, prior: float) -> Floats:

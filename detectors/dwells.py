@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.dwell import DwellModel, Segment
-from detectors.histograms import BINS, Floats
+from detectors.histograms import BINS, Floats, bins_around_zero
 from detectors.places import Place
 from detectors.sketches import SEPARATOR, Codes, Sketches
 from detectors.working_clock import WorkingClock
@@ -163,19 +163,16 @@ class Dwells:
         start = began[known]
         by_working = self.clock.until(clock[known], start, seconds[known]) - start
         ratio = np.log(np.maximum(by_working, 1.0) / by_plain[known])
-        bins = np.clip(np.floor(ratio / _STEP) + BINS // 2, 0, BINS - 1)
-        self.choice.count_many(choice[known], bins.astype(np.int64))
+        self.choice.count_many(choice[known], bins_around_zero(ratio, _STEP))
 
     def _goes_by_working(self, codes: Codes) -> NDArray[np.bool_]:
         found = self._works[codes]
         if len(found) and found.min() < 0:
             asked = np.unique(codes[found < 0])
             rows = self.choice.rows(self._codes[asked, _Codes._fields.index("choice")])[:, 1:]
-            enough = (self.choice.observations[rows] >= self.min_observations) & (rows >= 0)
-            level = enough.argmax(axis=1)
-            every = np.arange(len(asked))
-            ratios = (self.choice.weights_many(rows[every, level]) * _RATIOS).sum(axis=1)
-            self._works[asked] = enough[every, level] & (ratios < 0)
+            row, known = self.choice.first_known(rows, self.min_observations)
+            ratios = (self.choice.weights_many(row) * _RATIOS).sum(axis=1)
+            self._works[asked] = known & (ratios < 0)
             found = self._works[codes]
         works: NDArray[np.bool_] = found > 0
         return works

@@ -66,3 +66,11 @@ def _dot(weights: Floats, values: NDArray[np.floating[Any]]) -> Floats:
     """Return the product row by row: a matrix product's last bits depend on how many rows."""
     product: Floats = (weights * values).sum(axis=1)
     return product
+
+
+def bins_around_zero(values: Floats, step: float) -> NDArray[np.int64]:
+    """Return the bins of values in steps around 0, the last ones open."""
+    bins: NDArray[np.int64] = (
+        (np.floor(values / step) + BINS // 2).clip(0, BINS - 1).astype(np.int64)
+    )
+    return bins

@@ -145,7 +145,6 @@ class ParcelTable:
         """Forget lanes, index and free rows; `derive` makes them anew."""
         self.lanes.clear()
         self._lane_numbers: dict[tuple[int, int, int], int] = {}
-        self._lane_carriers: list[int] = []
         self._index = KeyIndex()
         self._free = np.zeros(0, np.int64)
 
@@ -177,10 +176,6 @@ class ParcelTable:
         ends = [block[name].tolist() for name in ("carrier", "origin", "destination")]
         number = self._lane_number
         return np.array([number(key) for key in zip(*ends, strict=True)], np.int64)
-
-    def carrier_of(self, lanes: Index) -> Index:
-        """Return the number of each lane's carrier."""
-        return np.array(self._lane_carriers, np.int64)[lanes]
 
     # ---- blocks
 
@@ -431,7 +426,6 @@ class ParcelTable:
             ends = (self.names[origin] or "?", self.names[destination] or "?")
             number = self._lane_numbers[key] = len(self.lanes)
             self.lanes.append((self.carriers[carrier] or "", ">".join(ends) if known else ""))
-            self._lane_carriers.append(carrier)
         return number
 
 

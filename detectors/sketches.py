@@ -278,6 +278,16 @@ class Sketches:
         rows: Rows = self._row[self._path[codes]]
         return rows
 
+    def first_known(self, rows: Rows, least: float) -> tuple[Rows, NDArray[np.bool_]]:
+        """Return the first of each row's histograms with so many observations, and if there is one.
+
+        `rows` are some of the columns that `rows` returns, from special to general.
+        """
+        enough = (self.observations[rows] >= least) & (rows >= 0)
+        level = enough.argmax(axis=1)
+        every = np.arange(len(rows))
+        return rows[every, level], enough[every, level]
+
     # ---- state
 
     def dump(self, page: int, pages: int) -> bytes:

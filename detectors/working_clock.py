@@ -141,7 +141,6 @@ class WorkingClock:
     def _speeds(self, number: int) -> Floats:
         """Return how fast a clock goes in each slot, mean 1."""
         rows = self.sketches.rows(self._codes[number])
-        ends, through = np.zeros(SLOTS), np.zeros(SLOTS)
         speeds = np.ones(SLOTS)
         for level in (2, 1):
             if rows[:, level].min() < 0:
