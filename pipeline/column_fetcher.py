@@ -5,9 +5,15 @@ give the same in a few list comprehensions. What decides which records there are
 `PartitionRecords` filters aborted transactions, skips control batches and keeps the position, and
 sees each batch as if it were one record.
 
-What is used of aiokafka beside its documented interface: `Fetcher.fetched_records` and the
-attributes it reads, `PartitionRecords._unpack_records` by way of `_consumer_record`, and batches of
-`aiokafka.record`. tests/pipeline/test_column_fetcher.py compares with aiokafka's own records.
+Two things are stricter here. A fetch that waits while the group is dealt anew comes back empty: it
+was asked for under an assignment that is over, and what it took of the new one, nobody would get.
+And a chunk tells where the one before it ended (`RecordColumns.begin`), so that a reader can tell
+markers of transactions, which leave holes between offsets, from records that went astray.
+
+What is used of aiokafka beside its documented interface: `Fetcher.fetched_records`, `seek_to`
+and the attributes they read, `PartitionRecords._unpack_records` by way of `_consumer_record`, and
+batches of `aiokafka.record`. tests/pipeline/test_column_fetcher.py compares with aiokafka's own
+records.
 """
 
 # ruff: noqa: SLF001 - the module's purpose; see above
@@ -29,10 +35,25 @@ _LOG_APPEND_TIME: Final = 1
 def fetch_columns(consumer: AIOKafkaConsumer) -> None:
     """Make a started consumer that has no subscription yet fetch columns."""
     consumer._fetcher.__class__ = ColumnFetcher  # it takes no class of a fetcher
+    consumer._fetcher._given = {}
+
+
+def given_before(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    """Return the offset before which everything was given away, None for none."""
+    given: dict[TopicPartition, int] = consumer._fetcher._given
+    return given.get(tp)
 
 
 class ColumnFetcher(Fetcher):  # type: ignore[misc]
     """Fetches `RecordColumns`; each partition gives at most `max_records` at a time."""
+
+    _given: dict[TopicPartition, int]
+    """Everything before this offset was given away, or skipped on purpose."""
+
+    def seek_to(self, tp: TopicPartition, offset: int) -> None:
+        """Read a partition from an offset on."""
+        super().seek_to(tp, offset)
+        self._given[tp] = offset
 
     async def fetched_records(
         self,
@@ -42,16 +63,25 @@ class ColumnFetcher(Fetcher):  # type: ignore[misc]
     ) -> dict[TopicPartition, RecordColumns]:
         """Return what was fetched of these partitions, waiting up to `timeout` seconds for some.
 
-        What is not wanted now stays. Raises what the broker answered for a partition.
+        What is not wanted now stays; everything does when partitions are assigned anew meanwhile.
+        Raises what the broker answered for a partition.
         """
         until = monotonic() + timeout
+        asked_under = self._assignment()
         while True:
             if self._subscriptions.reassignment_in_progress:
                 await self._subscriptions.wait_for_assignment()
+            if self._assignment() is not asked_under:
+                return {}
             taken = self._take(partitions, max_records)
             seconds = until - monotonic()
             if taken or seconds <= 0 or not await self._woken(seconds):
                 return taken
+
+    def _assignment(self) -> object:
+        """Return what is assigned, another object with each assignment."""
+        subscription = self._subscriptions.subscription
+        return None if subscription is None else subscription.assignment
 
     async def _woken(self, seconds: float) -> bool:
         waiter = self._create_fetch_waiter()
@@ -96,6 +126,9 @@ class ColumnFetcher(Fetcher):  # type: ignore[misc]
         result._update_position()
         if records.ended:
             self._forget(tp)
+        if columns is not None:
+            columns.begin = self._given.get(tp)
+            self._given[tp] = columns.offsets[-1] + 1
         return columns
 
     def _forget(self, tp: TopicPartition) -> None:

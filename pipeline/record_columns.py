@@ -30,6 +30,8 @@ class RecordColumns(Sequence[RawRecord]):
         One entry a record.
     headers
         One entry a record, or None when no record has any.
+    begin
+        No record is missing from this offset up to the first one; None where nobody tells.
 
     Examples
     --------
@@ -40,7 +42,7 @@ class RecordColumns(Sequence[RawRecord]):
     [b'[]']
     """
 
-    __slots__ = ("headers", "keys", "offsets", "timestamps_ms", "values")
+    __slots__ = ("begin", "headers", "keys", "offsets", "timestamps_ms", "values")
 
     def __init__(
         self,
@@ -49,10 +51,12 @@ class RecordColumns(Sequence[RawRecord]):
         offsets: list[int],
         timestamps_ms: list[int],
         headers: list[Headers] | None = None,
+        begin: int | None = None,
     ) -> None:
         self.keys, self.values = keys, values
         self.offsets, self.timestamps_ms = offsets, timestamps_ms
         self.headers = headers
+        self.begin = begin
 
     @classmethod
     def of(cls, records: Iterable[RawRecord]) -> "RecordColumns":

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -15,8 +16,8 @@ from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.column_fetcher import PartitionColumns, fetch_columns
-from pipeline.record_columns import RawRecord
+from pipeline.column_fetcher import ColumnFetcher, PartitionColumns, fetch_columns
+from pipeline.record_columns import RawRecord, RecordColumns
 from tests.real_parts import Broker
 
 _TP = TopicPartition("scans", 0)
@@ -130,6 +131,39 @@ def test_refuses_what_was_damaged() -> None:
     with pytest.raises(CorruptRecordException):
         columns.take(10)
     assert columns.next_fetch_offset == 0
+
+
+async def _fetch_across_an_assignment() -> dict[TopicPartition, RecordColumns]:
+    """Fetch, let the group deal the same partition anew while that waits, and let records come."""
+    fetcher = object.__new__(ColumnFetcher)  # without the tasks that speak to a broker
+    fetcher._loop = asyncio.get_running_loop()
+    fetcher._closed, fetcher._fetch_waiters, fetcher._wait_consume_future = False, set(), None
+    fetcher._records, fetcher._given = {}, {}
+    fetcher._subscriptions = SubscriptionState()
+    fetcher._subscriptions.subscribe({_TP.topic}, None)
+    fetcher._subscriptions.assign_from_subscribed({_TP})
+    waiting = asyncio.create_task(fetcher.fetched_records([_TP], timeout=5))
+    await asyncio.sleep(0)
+    fetcher._subscriptions.assign_from_subscribed({_TP})
+    fetcher.seek_to(_TP, 0)
+    came = FetchResult(
+        _TP,
+        assignment=fetcher._subscriptions.subscription.assignment,
+        partition_records=_fetched([Batch(-1, None, 3, 0, False, False)], 0),
+        backoff=0,
+    )
+    fetcher._records[_TP] = came
+    for waiter in list(fetcher._fetch_waiters):
+        waiter.set_result(None)
+    assert await waiting == {}
+    fetched: dict[TopicPartition, RecordColumns] = await fetcher.fetched_records([_TP])
+    return fetched
+
+
+def test_a_fetch_takes_nothing_of_an_assignment_made_while_it_waited() -> None:
+    """Its answer is thrown away, as the asker's partitions are no longer its; the records stay."""
+    fetched = asyncio.run(_fetch_across_an_assignment())
+    assert [(r.begin, r.offsets) for r in fetched.values()] == [(0, [0, 1, 2])]
 
 
 @pytest.fixture
