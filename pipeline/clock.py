@@ -30,6 +30,8 @@ class Tick(NamedTuple):
     """Records between what was delivered and the end of the log; None when unknown."""
     quiet_seconds: float
     """For how long nothing has come."""
+    begin: int | None = None
+    """Every record before this offset was delivered; None when unknown."""
 
     @property
     def caught_up(self) -> bool:

@@ -13,7 +13,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from pipeline.column_fetcher import fetch_columns
+from pipeline.column_fetcher import fetch_columns, given_before
 
 Offsets = Mapping[TP, int]
 FETCH_WAIT_MS: Final = 50
@@ -67,6 +67,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def lags(self, tps: Iterable[TP]) -> dict[TP, int]:
         """Ask the broker how many records lie between what was delivered and the end."""
         return dict(await self.call_thread(self._lags, list(tps)))
+
+    def given(self, tp: TP) -> int | None:
+        """Return the offset before which every record was delivered; None when unknown."""
+        return given_before(self._ensure_consumer(), _aiokafka(tp))
 
     async def _place(self, offsets: Offsets) -> list[TP]:
         consumer = self._ensure_consumer()

@@ -61,6 +61,20 @@ class Group:
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class PassedOver(Exception):
+    """Records that lie between what was absorbed and what comes next never came.
+
+    Parameters
+    ----------
+    wanted
+        Offset of the first of them.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__(f"the records from offset {wanted} on have not come")
+        self.wanted = wanted
+
+
 class Owned:
     """A partition's task while this worker has it.
 
@@ -113,12 +127,14 @@ class Owned:
     async def chunk(self, source: Input, records: RecordColumns) -> bool:
         """Absorb what was fetched and commit what follows from it.
 
-        Returns False when it was let go before all of it was absorbed.
+        Returns False when it was let go before all of it was absorbed. Raises `PassedOver` when
+        records before it never came: state must not take a record before its predecessors.
         """
         if source is Input.NOTICES:
             async with self._usable():
                 self._hear(records)
             return True
+        await self._follow(source, records.begin)
         for part in parts(records):
             left = part
             while len(left):
@@ -137,6 +153,14 @@ class Owned:
             self._news.set()
         return True
 
+    async def _follow(self, source: Input, begin: int | None) -> None:
+        """See to it that what begins at an offset follows what was absorbed."""
+        async with self._usable():
+            if self._let_go or not self.task.passed_over(source, begin):
+                return
+            wanted = self.task.offsets[source] + 1
+        raise PassedOver(wanted)
+
     def let_go(self) -> None:
         """End the wait of scans for others: the partition is revoked, or the worker stops."""
         self._let_go = True
@@ -147,7 +171,11 @@ class Owned:
         self._let_go = False
 
     async def tick(self, source: Input, tick: Tick) -> None:
-        """Bring time to a quiet input and the news of flow to the other partitions."""
+        """Bring time to a quiet input and the news of flow to the other partitions.
+
+        Raises `PassedOver` as `chunk` does: what never came may be all that was left.
+        """
+        await self._follow(source, tick.begin)
         async with self._usable():
             now = self._clock.now(tick, at=monotonic(), wall=time())
             if now is not None and now > self.task.clock(source):

@@ -174,6 +174,15 @@ class Task:
         outcome.dead += [(source, dead) for dead in chunk.dead]
         return outcome
 
+    def passed_over(self, source: Input, begin: int | None) -> bool:
+        """Tell whether records before an offset were given away and never came here.
+
+        `begin` is where what comes next begins (`RecordColumns.begin`): offsets of records alone
+        do not tell, since markers of transactions leave holes between them.
+        """
+        reached = self.offsets.get(source)
+        return reached is not None and begin is not None and begin > reached + 1
+
     def left(self, source: Input, records: RecordColumns) -> RecordColumns:
         """Return the records that were not absorbed yet."""
         reached = self.offsets[source]

@@ -57,6 +57,7 @@ class Consumer(driver.Consumer):
         self._data_at: dict[TP, float] = {}
         self._tick_at: dict[TP, float] = {}
         self._room = asyncio.Event()
+        self._yielded = 0
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -124,11 +125,11 @@ class Consumer(driver.Consumer):
             if self._stale(tp, generation):
                 return
             self._data_at[tp] = monotonic()
-            yield tp, self._message(tp, records.offsets[-1], records)
+            yield tp, self._message(tp, records, generation)
         for tp, tick in (await self._due_ticks()).items():
             if self._stale(tp, generation):
                 return
-            yield tp, self._message(tp, self._read_offset[tp] or 0, tick)
+            yield tp, self._message(tp, tick, generation)
 
     def ack(self, message: Any) -> bool:
         """Make room; offsets follow `reached`, not acknowledgements."""
@@ -199,18 +200,22 @@ class Consumer(driver.Consumer):
         except (KafkaError, IllegalStateError, TimeoutError):
             lags = {}
         at = monotonic()
-        return {tp: Tick(lags.get(tp), at - self._data_at[tp]) for tp in due}
+        return {
+            tp: Tick(lags.get(tp), at - self._data_at[tp], self._thread.given(tp)) for tp in due
+        }
 
     def _is_due(self, tp: TP, at: float) -> bool:
         if tp.topic not in self.app.ticked or any(not m.acked for m in self._waiting[tp]):
             return False
         return at - max(self._data_at[tp], self._tick_at[tp]) >= self.app.tick_seconds
 
-    def _message(self, tp: TP, offset: int, value: RecordColumns | Tick) -> ConsumerMessage:
+    def _message(self, tp: TP, value: RecordColumns | Tick, generation: int) -> ConsumerMessage:
+        """Return a message; its number only rises, as Faust drops what stands before the last."""
         carried: Any = value  # Faust says bytes and hands it to the schema as it is
+        self._yielded += 1
         message = ConsumerMessage(
-            tp.topic, tp.partition, offset, 0.0, 0, None, None, carried, None, 0, 0, tp,
-            generation_id=self.app.consumer_generation_id,
+            tp.topic, tp.partition, self._yielded, 0.0, 0, None, None, carried, None, 0, 0, tp,
+            generation_id=generation,
         )  # fmt: skip
         self._waiting[tp].append(message)
         return message

@@ -27,7 +27,7 @@ from pipeline.app import new_app
 from pipeline.clock import Tick
 from pipeline.garbage import collect_seldom
 from pipeline.health import HealthServer, Progress, now
-from pipeline.ownership import Owned
+from pipeline.ownership import Owned, PassedOver
 from pipeline.positions import together, where_to_start
 from pipeline.record_columns import RecordColumns
 from pipeline.settings import Settings
@@ -278,11 +278,17 @@ class Worker:
         owned = self._owned.get(tp.partition)
         if owned is None:  # revoked while it waited in the stream
             return
-        if isinstance(value, Tick):
-            await owned.tick(source, value)
-            return
-        self._progress.lagging(source, tp.partition, len(value), now())
-        if not await owned.chunk(source, value):
+        try:
+            if isinstance(value, Tick):
+                await owned.tick(source, value)
+                return
+            self._progress.lagging(source, tp.partition, len(value), now())
+            if not await owned.chunk(source, value):
+                return
+        except PassedOver as missing:  # whatever has lost them, the log has them
+            place, offset = {"input": str(source), "partition": tp.partition}, missing.wanted
+            _log.warning("records went astray and are read again", **place, offset=offset)
+            await self._consumer.place({tp: offset})
             return
         offset = value.offsets[-1]
         self._consumer.reached(tp, offset)

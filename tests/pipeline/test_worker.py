@@ -1,7 +1,9 @@
 """The worker as its own process on a real broker, with cores that count."""
 
 import json
+from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -77,6 +79,33 @@ def test_goes_on_where_it_stopped(stage: Stage) -> None:
     with stage.worker() as child:
         stage.until_decided(decide(scans), child)
     assert stage.decided() == decide(scans)
+
+
+def _recovered(log: Path) -> bool:
+    return log.exists() and "partition recovered" in log.read_text()
+
+
+@pytest.mark.slow
+def test_scans_that_come_while_partitions_are_dealt_anew(real_stage: Stage) -> None:
+    """A worker that comes and goes three times beside another one costs no scan.
+
+    Scans come one by one, so that fetches wait for them, also while the group is dealt anew.
+    """
+    scans = events(9000)
+    feeding = Thread(
+        target=real_stage.feed, args=(scans,), kwargs={"pause_seconds": 0.02, "every": 5}
+    )
+    with real_stage.supervised("A") as first:
+        feeding.start()
+        for number in range(3):
+            with real_stage.supervised(f"B{number}") as second:
+                log = real_stage.folder / f"B{number}.log"
+                real_stage.until(partial(_recovered, log))
+                assert second.stop() == 0
+        feeding.join()
+        real_stage.until_decided(decide(scans))
+        assert first.stop() == 0
+    assert real_stage.decided() == decide(scans)
 
 
 def test_refuses_wrong_topics(broker: Broker, name: str, tmp_path: Path) -> None:
