@@ -73,7 +73,7 @@ RESOLVE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-has
   --no-emit-index-url --no-emit-find-links --quiet $(if $(UPGRADE),--upgrade)
 
 lock: $(STAMP)  ## resolve the locks anew (keeps versions that still fit; UPGRADE=1 does not)
-	$(RESOLVE) pyproject.toml --extra dev --output-file requirements.lock
+	$(RESOLVE) pyproject.toml --extra dev --extra parquet --output-file requirements.lock
 	$(RESOLVE) --group pyproject.toml:bench --constraint requirements.lock \
 	  --output-file requirements-bench.lock
 	$(RESOLVE) --group pyproject.toml:peers --output-file requirements-peers.lock

@@ -75,6 +75,7 @@ def test_lock_satisfies_the_project() -> None:
     project = tomllib.loads(text("pyproject.toml"))
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     wanted += project["project"]["optional-dependencies"]["dev"]
+    wanted += project["project"]["optional-dependencies"]["parquet"]
     lock = locked()
     for requirement in map(Requirement, wanted):
         name = requirement.name.lower()

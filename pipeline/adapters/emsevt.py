@@ -1,8 +1,8 @@
-"""UPU EMSEVT V3: the events posts exchange about an item, one row or object an event.
+"""UPU EMSEVT V3: the events posts exchange about an item, as EDIFACT or one row or object an event.
 
-Columns are recognised by the names posts' systems export (below), whatever their case; the EDIFACT
-syntax of the message itself is not read. Times are local to the office unless they carry an
-offset or the column says GMT. The item's S10 identifier is checked, and its country names the
+Columns are recognised by the names posts' systems export (below), whatever their case; messages of
+an EDIFACT interchange are read by `emsevt_message`. Times are local to the office unless they carry
+an offset or the column says GMT. The item's S10 identifier is checked, and its country names the
 carrier (`post-cn`).
 
 Customs time counts only between an EME *with a retention reason* and the EMF or EDC that ends it
@@ -19,7 +19,18 @@ from typing import ClassVar, Final
 
 from pipeline.adapters.base import Spot
 from pipeline.adapters.documents import row_of
-from pipeline.adapters.items import Document, Item, Refusal, Row, Unreadable
+from pipeline.adapters.edifact import Message, is_interchange, messages
+from pipeline.adapters.emsevt_message import OFFICE, REASON, S10, events, is_emsevt
+from pipeline.adapters.items import (
+    Document,
+    Ignored,
+    Item,
+    Refusal,
+    Rejected,
+    Row,
+    Skipped,
+    Unreadable,
+)
 from pipeline.adapters.scans import Parcel, Scan, TrackingAdapter
 from pipeline.adapters.vocabulary import M, Vocabulary
 
@@ -66,32 +77,49 @@ _COLUMNS: Final = {
     "reason": ("retention_reason", "retention_reason_code", "retention_reason_cd", "reason_code"),
     "recorded": ("capture_gmt_dt", "captured_at", "transmitted_at"),
 }
-_S10: Final = re.compile(r"[A-Z]{2}(\d{8})(\d)([A-Z]{2})")
 _S10_WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
-_REASON: Final = re.compile(r"[A-Za-z0-9]{1,3}")
-_OFFICE: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{3,4}")
 _NOT_WORD: Final = re.compile(r"\W+")
 
 
 class Emsevt(TrackingAdapter):
-    """Reads EMSEVT events as rows."""
+    """Reads EMSEVT events: interchanges, rows and objects."""
 
     name: ClassVar[str] = "emsevt"
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
 
     def items(self, payload: Document, _at: datetime | None, /) -> Iterator[Item]:
-        """Yield the event of a row."""
-        found = _named(row_of(payload))
+        """Yield the event of a row, or those of an interchange, message by message."""
+        if not isinstance(payload, bytes) or not is_interchange(payload):
+            yield self._event(_named(row_of(payload)))
+            return
+        for message in messages(payload):
+            if not is_emsevt(message):
+                yield Ignored(Skipped.OTHER_SUBJECT)
+                continue
+            yield from self._of_message(message)
+
+    def _of_message(self, message: Message) -> Iterator[Item]:
+        try:
+            found = events(message)
+        except Unreadable as error:
+            yield Rejected(error.reason, str(error))
+            return
+        for each in found:
+            try:
+                yield self._event(each)
+            except Unreadable as error:  # of this item alone
+                yield Rejected(error.reason, str(error))
+
+    def _event(self, found: dict[str, str]) -> Item:
         item = (found.get("item") or "").replace(" ", "").upper()
         code = found.get("code")
         if not code:
             raise Unreadable(Refusal.NO_STATUS, "no event code; known columns: event_code, …")
-        yield self.scanned(
-            Parcel(self._carrier_of(item), self.number(item), {}), _scan(code, found)
-        )
+        parcel = Parcel(self._carrier_of(item), self.number(item), {})
+        return self.scanned(parcel, _scan(code, found))
 
     def _carrier_of(self, item: str) -> str:
-        match = _S10.fullmatch(item)
+        match = S10.fullmatch(item)
         if match is None:
             return self.carrier(None)
         if check_digit(match[1]) != match[2]:
@@ -126,9 +154,9 @@ def _named(row: Row) -> dict[str, str]:
 
 
 def _scan(code: str, found: dict[str, str]) -> Scan:
-    held = code.strip().upper() == "EME" and _REASON.fullmatch(found.get("reason", ""))
+    held = code.strip().upper() == "EME" and REASON.fullmatch(found.get("reason", ""))
     office = found.get("office", "").upper()
-    known = _OFFICE.fullmatch(office) is not None
+    known = OFFICE.fullmatch(office) is not None
     spot = Spot(office if known else None, None, None, office[:2] if known else None)
     gmt = found.get("gmt")
     time = f"{gmt.removesuffix('Z')}+00:00" if gmt and "+" not in gmt else gmt

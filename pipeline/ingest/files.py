@@ -1,20 +1,22 @@
 """Documents of files and of standard input, each with the place a person finds it at.
 
-What a file is shows in its first bytes and its name: gzip, zstd, Parquet; CSV by `.csv`, `.tsv` or
-a mapping; else JSON, one document a line or one document (or array) in the whole file. CSV and
-NDJSON are streamed; a document over several lines is read whole.
+What a file is shows in its first bytes and its name: gzip, zstd, Parquet, EDIFACT; CSV by `.csv`,
+`.tsv` or a mapping; else JSON, one document a line or one document (or array) in the whole file.
+CSV and NDJSON are streamed; a document over several lines is read whole.
 """
 
 import importlib
 import io
 import sys
 from collections.abc import Generator, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
 from configs.mapping import CsvFormat
+from pipeline.adapters.edifact import START_BYTES, is_interchange
 from pipeline.adapters.items import Document, Rejected
 from pipeline.failures import Failure
 from pipeline.ingest.csv_rows import rows_of
@@ -50,7 +52,11 @@ def documents(path: Path, layout: CsvFormat | None) -> Generator[Located, None, 
         yield from _parquet(path)
         return
     with _opened(path) as file:
-        if _is_sheet(path, layout, file.peek(1)[:1]):
+        start = file.peek(START_BYTES)
+        if is_interchange(start):
+            body = _whole(file, b"")
+            yield Located(body, 1, body.rstrip(b"\r\n"))
+        elif _is_sheet(path, layout, start[:1]):
             for row in rows_of(file, layout or CsvFormat()):
                 yield Located(*row)
         else:
@@ -85,9 +91,7 @@ def _json(file: io.BufferedReader) -> Iterator[Located]:
     if _is_whole(first) and not first.lstrip().startswith(b"["):
         yield from _lines(number, first, file)
         return
-    body = first + file.read(MAX_DOCUMENT_BYTES)
-    if len(body) > MAX_DOCUMENT_BYTES:
-        raise Failure(f"a document of over {MAX_DOCUMENT_BYTES} bytes; write one a line")
+    body = _whole(file, first)
     if not _is_whole(body):  # lines after all, the first of them broken
         rest = cast(io.BufferedReader, io.BytesIO(body[len(first) :]))
         yield from _lines(number, first, rest)
@@ -96,6 +100,13 @@ def _json(file: io.BufferedReader) -> Iterator[Located]:
             yield Located(bytes(item), index, _one_line(bytes(item)))
     else:
         yield Located(body, number, _one_line(body))
+
+
+def _whole(file: io.BufferedReader, begun: bytes) -> bytes:
+    body = begun + file.read(MAX_DOCUMENT_BYTES)
+    if len(body) > MAX_DOCUMENT_BYTES:
+        raise Failure(f"a document of over {MAX_DOCUMENT_BYTES} bytes; write one a line")
+    return body
 
 
 def _lines(number: int, first: bytes, rest: io.BufferedReader) -> Iterator[Located]:
@@ -121,11 +132,13 @@ def _one_line(document: bytes) -> bytes:
 def _parquet(path: Path) -> Iterator[Located]:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
+        arrow: Any = importlib.import_module("pyarrow")
     except ImportError as error:
         raise Failure(f"{path} is Parquet: pip install 'forewarn[parquet]'") from error
-    with parquet.ParquetFile(path) as file:
-        number = 0
-        for batch in file.iter_batches():
-            for row in batch.to_pylist():
-                number += 1
+    try:
+        with parquet.ParquetFile(path) as file:
+            batches = (batch.to_pylist() for batch in file.iter_batches())
+            for number, row in enumerate(chain.from_iterable(batches), start=1):
                 yield Located(row, number, msgspec.json.encode(row, enc_hook=str))
+    except arrow.ArrowException as error:
+        raise Failure(f"{path} cannot be read as Parquet: {error}") from error

@@ -3,41 +3,33 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-from detectors.events import Milestone
+from detectors.events import Category, Milestone
+from detectors.issues import category_of_issue
 from pipeline.adapters.table import VOCABULARIES
 from pipeline.adapters.times import BadTime, TimeProblem, read_time
 from pipeline.adapters.vocabulary import fold
+from pipeline.ingest.words import COMPLAINT_NAMES, KINDS, NAMES, PHRASES, ComplaintField, Field
+
+_F = TypeVar("_F", bound=StrEnum)
 
 _SURE: Final = 0.82
 """Similarity from which a phrase is taken for a known one."""
 _MOST: Final = 0.8
 """Share of values that must look like something for the column to be it."""
-
-
-class Field(StrEnum):
-    """Fields of a scan that a column may hold."""
-
-    PARCEL_ID = "parcel_id"
-    CARRIER = "carrier"
-    MILESTONE = "milestone"
-    OCCURRED_AT = "occurred_at"
-    FACILITY = "facility"
-    CITY = "city"
-    REGION = "region"
-    ORDER_ID = "order_id"
-    CUSTOMER_ID = "customer_id"
-    PROMISED_AT = "promised_at"
-    SERVICE_LEVEL = "service_level"
+_SHORT: Final = 64
+_FEW_WORDS: Final = 6
+"""Longer is what a customer wrote."""
 
 
 class ColumnGuess(NamedTuple):
     """What a column probably is."""
 
-    field: Field | None
+    field: StrEnum | None
+    """`Field` or `ComplaintField`."""
     score: float
 
 
@@ -59,29 +51,6 @@ class Status(NamedTuple):
     why: str
 
 
-_NAMES: Final = {
-    Field.PARCEL_ID: "tracking number; tracking no; trackingnumber; tracking id; tracking; parcel; "
-    "parcel id; parcel no; shipment id; waybill; awb; barcode; consignment; item id; item; "
-    "sendungsnummer; paketnummer; numero de suivi; numero de envio; codigo de rastreio; 运单号; "
-    "快递单号; 单号",
-    Field.CARRIER: "carrier; courier; slug; shipper; carrier name; dienstleister; transporteur; "
-    "transportadora; 承运商; 快递公司",
-    Field.MILESTONE: "status; event; state; event code; status code; scan type; activity; "
-    "event type; event status; ereignis; statut; evento; estado; milestone; 状态",
-    Field.OCCURRED_AT: "event time; timestamp; scan time; scanned at; date time; datetime; "
-    "occurred at; event date; event datetime; status date; time; date; zeitpunkt; datum; zeit; "
-    "date heure; fecha; changed at; updated at; 时间; 扫描时间",
-    Field.FACILITY: "facility; hub; depot; office; station; branch; niederlassung; agence; 网点",
-    Field.CITY: "city; location; town; ort; stadt; ville; ciudad; cidade; 城市",
-    Field.REGION: "region; state; province; bundesland; provincia; 省份; 地区",
-    Field.ORDER_ID: "order; order id; order number; order no; auftrag; bestellnummer; commande; "
-    "pedido; 订单号",
-    Field.CUSTOMER_ID: "customer; customer id; client; client id; kunde; kundennummer; "
-    "cliente; 客户",
-    Field.PROMISED_AT: "eta; promised; promised at; promised date; estimated delivery; "
-    "expected delivery; liefertermin; 预计送达",
-    Field.SERVICE_LEVEL: "service; service level; product; servicio; produkt; leistung; 服务",
-}
 _FORMATS: Final = (
     "iso", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M",
     "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M",
@@ -89,33 +58,6 @@ _FORMATS: Final = (
     "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d %b %Y %H:%M", "%b %d, %Y %I:%M %p",
     "%Y%m%d%H%M%S", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y-%m-%d", "%Y%m%d",
 )  # fmt: skip
-_PHRASES: Final = {
-    Milestone.LABEL_CREATED: "label created; shipment information received; announced; order data "
-    "transmitted; angekündigt; elektronisch angekündigt; 已下单",
-    Milestone.PICKED_UP: "picked up; collected; accepted; received by carrier; abgeholt; "
-    "eingeliefert; pris en charge; recogido; 已揽收; 揽收",
-    Milestone.DEPARTED: "departed; departed facility; left facility; in transit; on the way; "
-    "forwarded; unterwegs; en route; 已发出; 运输中",
-    Milestone.ARRIVED: "arrived; arrived at facility; arrival scan; in sorting centre; "
-    "processed at facility; im paketzentrum; arrivé; 到达; 已到达",
-    Milestone.CUSTOMS_PRESENTED: "customs clearance started; presented to customs; in customs; "
-    "zoll",
-    Milestone.CUSTOMS_HELD: "held by customs; customs hold; beim zoll festgehalten; 海关扣留",
-    Milestone.CUSTOMS_RELEASED: "customs cleared; released by customs; verzollt; 清关完成",
-    Milestone.OUT_FOR_DELIVERY: "out for delivery; with courier; with driver; in zustellung; "
-    "im zustellfahrzeug; en cours de livraison; en reparto; 派送中; 派件中",
-    Milestone.DELIVERY_FAILED: "delivery failed; failed attempt; delivery attempted; not home; "
-    "refused; zustellversuch; nicht angetroffen; 派送失败",
-    Milestone.AT_PICKUP_POINT: "available for pickup; ready for collection; at pickup point; "
-    "in filiale; abholbereit; 待取件",
-    Milestone.DELIVERED: "delivered; delivered to recipient; zugestellt; livré; entregado; "
-    "entregue; 已签收; 签收",
-    Milestone.RETURNING: "return to sender; returning; rücksendung; retoure; 退回中",
-    Milestone.RETURNED: "returned; returned to sender; zurück an absender; 已退回",
-    Milestone.DAMAGED: "damaged; beschädigt; 破损",
-    Milestone.LOST: "lost; verloren; 丢失",
-    Milestone.CANCELLED: "cancelled; canceled; storniert; annulé; 已取消",
-}
 _TRACKING_NUMBER: Final = re.compile(r"(?=(?:.*\d){5})[A-Za-z0-9-]{8,40}")
 _WORDS: Final = re.compile(r"[\W_]+")
 
@@ -124,30 +66,73 @@ def _phrase(text: str) -> str:
     return " ".join(_WORDS.split(text.casefold())).strip()
 
 
-_KNOWN_NAMES: Final = {
-    field: tuple(_phrase(name) for name in names.split(";")) for field, names in _NAMES.items()
-}
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(_phrase(phrase) for phrase in text.split(";"))
+
+
+_KNOWN_NAMES: Final = {field: _phrases(names) for field, names in NAMES.items()}
+_KNOWN_COMPLAINT_NAMES: Final = {field: _phrases(names) for field, names in COMPLAINT_NAMES.items()}
+_KNOWN_KINDS: Final = {phrase: kind for kind, text in KINDS.items() for phrase in _phrases(text)}
 _KNOWN: Final = {
-    _phrase(phrase): milestone
-    for milestone, phrases in _PHRASES.items()
-    for phrase in phrases.split(";")
+    phrase: milestone for milestone, text in PHRASES.items() for phrase in _phrases(text)
 } | {_phrase(milestone): milestone for milestone in Milestone if milestone is not Milestone.OTHER}
 
 
 def field_of(name: str, values: Sequence[str]) -> ColumnGuess:
-    """Return what a column probably is, by its name and by what stands in it."""
-    words = _phrase(name.rpartition(".")[2])
-    scores = {field: _likeness(words, known) for field, known in _KNOWN_NAMES.items()}
-    if _share(values, _looks_like_status) >= _MOST:
+    """Return what a column of scans probably is, by its name and by what stands in it."""
+    scores = _named(name, _KNOWN_NAMES)
+    if says_where_parcels_are(values):
         scores[Field.MILESTONE] += 1.0
-    if time_format(values) is None:
-        scores[Field.OCCURRED_AT] = scores[Field.PROMISED_AT] = 0.0
-    else:
-        scores[Field.OCCURRED_AT] += 0.6
+    _weigh_times(scores, values, Field.OCCURRED_AT, Field.PROMISED_AT)
     if _share(values, _looks_like_number) >= _MOST and len(set(values)) > 1:
         scores[Field.PARCEL_ID] += 0.5
+    return _best(scores)
+
+
+def complaint_field_of(name: str, values: Sequence[str]) -> ColumnGuess:
+    """Return what a column of complaints probably is; what people wrote is nothing of it."""
+    scores = _named(name, _KNOWN_COMPLAINT_NAMES)
+    if _share(values, _is_short) < _MOST:
+        return ColumnGuess(None, 0.0)
+    if _share(values, lambda value: category_of(value) is not None) >= _MOST:
+        scores[ComplaintField.CATEGORY] *= 1.5
+        scores[ComplaintField.ISSUE] *= 1.2
+    if len(set(values)) < len(values):
+        scores[ComplaintField.COMPLAINT_ID] = 0.0
+    _weigh_times(scores, values, ComplaintField.OCCURRED_AT)
+    return _best(scores)
+
+
+def says_where_parcels_are(values: Sequence[str]) -> bool:
+    """Tell whether most values of a column are statuses of parcels known here."""
+    return _share(values, _looks_like_status) >= _MOST
+
+
+def category_of(value: str) -> Category | None:
+    """Return the kind of complaint a value says, None where nothing tells."""
+    return _KNOWN_KINDS.get(_phrase(value)) or category_of_issue(value)
+
+
+def _named(name: str, known: Mapping[_F, Sequence[str]]) -> dict[StrEnum, float]:
+    words = _phrase(name.rpartition(".")[2])
+    return {field: _likeness(words, names) for field, names in known.items()}
+
+
+def _weigh_times(scores: dict[StrEnum, float], values: Sequence[str], *fields: StrEnum) -> None:
+    """Rule out a column that holds no times; one that does is more likely the first of `fields`."""
+    if time_format(values) is None:
+        scores.update(dict.fromkeys(fields, 0.0))
+    else:
+        scores[fields[0]] += 0.6
+
+
+def _best(scores: Mapping[StrEnum, float]) -> ColumnGuess:
     best = max(scores, key=lambda field: scores[field])
     return ColumnGuess(best, scores[best]) if scores[best] >= 0.75 else ColumnGuess(None, 0.0)
+
+
+def _is_short(value: str) -> bool:
+    return len(value) <= _SHORT and len(value.split()) <= _FEW_WORDS
 
 
 def _likeness(words: str, known: Sequence[str]) -> float:

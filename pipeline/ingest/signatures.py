@@ -1,19 +1,22 @@
 """Does a webhook come from whom it says: each provider's own signature, compared in constant time.
 
-| scheme    | header                                  | what is signed           | how          |
-|-----------|-----------------------------------------|--------------------------|--------------|
-| aftership | aftership-hmac-sha256                   | body                     | HMAC, Base64 |
-| 17track   | sign                                    | body + "/" + key         | SHA-256, hex |
-| easypost  | X-Hmac-Signature, `hmac-sha256-hex=…`   | body; secret in NFKD     | HMAC, hex    |
-| shippo    | Shippo-Auth-Signature, `t=…,v1=…`       | t + "." + body           | HMAC, hex    |
-| zendesk   | X-Zendesk-Webhook-Signature, -Timestamp | timestamp + body         | HMAC, Base64 |
-| standard  | webhook-id, -timestamp, -signature      | id.timestamp.body        | HMAC, Base64 |
-| token     | Authorization: Bearer …                 | nothing: a shared secret |              |
+| scheme      | header                                   | what is signed          | how          |
+|-------------|------------------------------------------|-------------------------|--------------|
+| aftership   | aftership-hmac-sha256                    | body                    | HMAC, Base64 |
+| 17track     | sign                                     | body + "/" + key        | SHA-256, hex |
+| easypost    | X-Hmac-Signature                         | body                    | HMAC, hex    |
+| easypost-v2 | X-Hmac-Signature-V2, X-Timestamp, X-Path | time, POST, path, body  | HMAC, hex    |
+| shippo      | Shippo-Auth-Signature, `t=…,v1=…`        | t + "." + body          | HMAC, hex    |
+| zendesk     | X-Zendesk-Webhook-Signature, -Timestamp  | timestamp + body        | HMAC, Base64 |
+| standard    | webhook-id, -timestamp, -signature       | id.timestamp.body       | HMAC, Base64 |
+| token       | Authorization: Bearer …                  | nothing: it is a secret |              |
 
 Several secrets may be good at once, so that one can be replaced without losing a webhook. Where the
 time is signed, a webhook that is too old or from the future is refused. AfterShip, 17TRACK and
-EasyPost sign no time and repeat a webhook for days: a replay of theirs is harmless because it holds
-the same events under the same ids.
+EasyPost's first signature sign no time and a webhook is repeated for days: a replay is harmless
+because it holds the same events under the same ids. EasyPost sends both of its signatures (its
+secrets are in NFKD); `easypost` checks the second where it comes, so a wrong second one is refused
+whatever the first says, and `easypost-v2` asks for it, so nobody can leave it out.
 """
 
 import base64
@@ -21,13 +24,16 @@ import hashlib
 import hmac
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from pipeline.ingest.settings import Scheme
+
+_EASYPOST: Final = "hmac-sha256-hex="
 
 Headers = Mapping[str, str]
 """Case does not matter to its keys."""
@@ -54,6 +60,8 @@ def verify(
     """Return why a webhook is not believed, None if it is. `now` is seconds since the epoch."""
     if scheme is Scheme.STANDARD:
         return _standard(secrets, headers, body, now, window_seconds)
+    if scheme is Scheme.EASYPOST and _HEADER[Scheme.EASYPOST_V2] in headers:
+        scheme = Scheme.EASYPOST_V2
     given = headers.get(_HEADER[scheme], "")
     if not given:
         return Denied.MISSING
@@ -88,6 +96,18 @@ def _plain(given: str, _headers: Headers) -> _Signed:
 
 def _hex(given: str, _headers: Headers) -> _Signed:
     return _Signed(given.casefold())
+
+
+def _easypost_v2(given: str, headers: Headers) -> _Signed:
+    """The path is the one EasyPost called: a proxy may have shortened ours."""
+    when, path = headers.get("x-timestamp", ""), headers.get("x-path", "")
+    try:
+        moment = parsedate_to_datetime(when)
+        # RFC 2822 writes UTC without a place as -0000, which comes as a time without a zone.
+        at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        at = 0.0
+    return _Signed(given.casefold().removeprefix(_EASYPOST), f"{when}POST{path}", at)
 
 
 def _bearer(given: str, _headers: Headers) -> _Signed:
@@ -125,7 +145,11 @@ def _track17_expected(secret: str, body: bytes, _stamp: bytes) -> bytes:
 
 def _easypost_expected(secret: str, body: bytes, _stamp: bytes) -> bytes:
     normal = unicodedata.normalize("NFKD", secret)
-    return b"hmac-sha256-hex=" + _hmac(normal, body).hex().encode()
+    return f"{_EASYPOST}{_hmac(normal, body).hex()}".encode()
+
+
+def _easypost_v2_expected(secret: str, body: bytes, stamp: bytes) -> bytes:
+    return _hmac(unicodedata.normalize("NFKD", secret), stamp + body).hex().encode()
 
 
 def _shippo_expected(secret: str, body: bytes, stamp: bytes) -> bytes:
@@ -174,6 +198,7 @@ _HEADER: Final = {
     Scheme.AFTERSHIP: "aftership-hmac-sha256",
     Scheme.TRACK17: "sign",
     Scheme.EASYPOST: "x-hmac-signature",
+    Scheme.EASYPOST_V2: "x-hmac-signature-v2",
     Scheme.SHIPPO: "shippo-auth-signature",
     Scheme.ZENDESK: "x-zendesk-webhook-signature",
     Scheme.TOKEN: "authorization",
@@ -182,6 +207,7 @@ _SIGNED: Final[dict[Scheme, Callable[[str, Headers], _Signed]]] = {
     Scheme.AFTERSHIP: _plain,
     Scheme.TRACK17: _hex,
     Scheme.EASYPOST: _hex,
+    Scheme.EASYPOST_V2: _easypost_v2,
     Scheme.SHIPPO: _shippo,
     Scheme.ZENDESK: _zendesk,
     Scheme.TOKEN: _bearer,
@@ -190,6 +216,7 @@ _EXPECTED: Final[dict[Scheme, Callable[[str, bytes, bytes], bytes]]] = {
     Scheme.AFTERSHIP: _aftership_expected,
     Scheme.TRACK17: _track17_expected,
     Scheme.EASYPOST: _easypost_expected,
+    Scheme.EASYPOST_V2: _easypost_v2_expected,
     Scheme.SHIPPO: _shippo_expected,
     Scheme.ZENDESK: _zendesk_expected,
     Scheme.TOKEN: _token_expected,

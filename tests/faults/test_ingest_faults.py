@@ -1,7 +1,9 @@
 """The endpoint killed under load, and its broker taken away: what was acknowledged is in Kafka."""
 
 import http.client
+import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -104,3 +106,32 @@ def test_broker_goes_away_and_comes_back(away: Broker, tmp_path: Path, name: str
         assert {event["parcel_id"] for event in events} == {"BEFORE000001", "DURING000001"}
         assert len({event["event_id"] for event in events}) == 2
         assert answers(served.port)
+
+
+@pytest.mark.slow
+def test_flood_while_the_broker_is_away_is_put_off_and_lost_nowhere(
+    away: Broker, tmp_path: Path, name: str
+) -> None:
+    """Only so much is held for Kafka; the rest is told to come again, does, and is written once."""
+    bodies = {f"FLOOD{number:07}": webhook(f"FLOOD{number:07}", now()) for number in range(120)}
+    few = {"acknowledge_seconds": 2, "pending_events": 30}
+    with serving(tmp_path, away.bootstrap, name, SOURCES, **few) as served:
+
+        def send(body: bytes) -> int:
+            return served.post("/aftership", body, signed(body)).status
+
+        away.child.kill()
+        with ThreadPoolExecutor(40) as senders:
+            assert set(senders.map(send, bodies.values())) == {503}
+            pending = re.search(r"_pending_events (\d\S*)", served.get("/metrics")[1])
+            assert pending is not None
+            assert 0 < float(pending[1]) <= few["pending_events"]
+            away.child.start()
+            waiting = list(bodies.values())
+            while waiting:  # providers come again and again; the test's own time limit ends it
+                statuses = list(senders.map(send, waiting))
+                waiting = [body for body, s in zip(waiting, statuses, strict=True) if s != 200]
+                threading.Event().wait(0.2)
+    events = written(away.bootstrap, name)
+    assert {event["parcel_id"] for event in events} == set(bodies)
+    assert len({event["event_id"] for event in events}) == len(bodies)

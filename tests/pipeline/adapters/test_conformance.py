@@ -1,5 +1,7 @@
 """Every payload of the conformance folder becomes what stands beside it, and all of it is valid."""
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ PERSONAL = (
     "john", "tester", "hauptstr", "138 0013", "49 170", "34952", "89101",
 )  # fmt: skip
 """What stands in the payloads and must not come out."""
+
+
+JSON = {".json", ".jsonld"}
 
 
 @pytest.mark.parametrize("path", conformance.payloads(), ids=lambda p: f"{p.parent.name}-{p.stem}")
@@ -52,6 +57,35 @@ def test_payload_sent_again_yields_nothing_new(path: Path) -> None:
         intake.seen.add(event.event_id)
     again = [event for document in found for event in intake.take(document, "x").events]
     assert again == []
+
+
+def envelopes(payload: bytes) -> dict[str, bytes]:
+    """A payload as the data of a CloudEvent: structured, as Base64, and two in a batch."""
+    event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "x"}
+    structured = {**event, "data": json.loads(payload)}
+    encoded = {**event, "data_base64": base64.b64encode(payload).decode()}
+    return {
+        "structured": json.dumps(structured).encode(),
+        "base64": json.dumps(encoded).encode(),
+        "batch": json.dumps([structured, encoded]).encode(),
+    }
+
+
+@pytest.mark.parametrize("form", ["structured", "base64", "batch"])
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_any_payload_may_come_in_a_cloudevent(name: str, form: str) -> None:
+    """It is what it is without the envelope; of two in a batch, twice."""
+    found = [p for p in conformance.payloads() if p.parent.name == name and p.suffix in JSON]
+    assert found or name == "emsevt"
+    for path in found:
+        source = conformance.source_of(path)
+        (located,) = documents(path, source.layout)
+        assert isinstance(located.document, bytes)
+        plain = list(source.adapter.read(located.document))
+        if any(isinstance(item, Rejected) and item.reason == "not_json" for item in plain):
+            continue
+        wrapped = list(source.adapter.read(envelopes(located.document)[form]))
+        assert wrapped == plain * (2 if form == "batch" else 1)
 
 
 def test_every_adapter_has_payloads() -> None:

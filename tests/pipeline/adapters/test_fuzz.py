@@ -65,7 +65,16 @@ def test_payloads_with_one_odd_value(name: str, payload: bytes) -> None:
         take(adapter, json.dumps(worse).encode())
 
 
-@pytest.mark.parametrize(("name", "payload"), samples(), ids=lambda v: str(v)[:10])
+def interchanges() -> list[tuple[str, bytes]]:
+    """Those in EDIFACT."""
+    return [
+        (path.parent.name, path.read_bytes())
+        for path in conformance.payloads()
+        if path.suffix == ".edi"
+    ]
+
+
+@pytest.mark.parametrize(("name", "payload"), samples() + interchanges(), ids=lambda v: str(v)[:10])
 def test_payloads_cut_off_and_with_flipped_bytes(name: str, payload: bytes) -> None:
     """Half a body, and bodies with wrong bytes, are no JSON or still whole events."""
     adapter, dice = adapter_of(name, OPTIONS), random.Random(7)

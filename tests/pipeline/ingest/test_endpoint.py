@@ -107,7 +107,7 @@ PACKED = JSON | {"Content-Encoding": "gzip"}
 SIGNED = {
     "aftership": Scheme.AFTERSHIP,
     "17track": Scheme.TRACK17,
-    "easypost": Scheme.EASYPOST,
+    "easypost": Scheme.EASYPOST_V2,
     "shippo": Scheme.SHIPPO,
     "zendesk": Scheme.ZENDESK,
     "epcis": Scheme.STANDARD,

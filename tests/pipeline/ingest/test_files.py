@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pytest
 import zstandard
+from pyarrow import parquet
 
 from configs.mapping import CsvFormat
 from pipeline.adapters.items import Rejected
@@ -114,9 +116,15 @@ def test_parquet_without_pyarrow_says_what_to_install(
 
 def test_parquet_rows(tmp_path: Path) -> None:
     """Rows with their types, each as a line that can be fed again."""
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install 'forewarn[parquet]'")
-    arrow = pytest.importorskip("pyarrow")
     path = tmp_path / "file.parquet"
-    parquet.write_table(arrow.table({"a": ["x", "y"], "n": [1, None]}), path)
+    parquet.write_table(pa.table({"a": ["x", "y"], "n": [1, None]}), path)
     assert read(path) == [({"a": "x", "n": 1}, 1), ({"a": "y", "n": None}, 2)]
     assert next(each.raw for each in documents(path, None)) == b'{"a":"x","n":1}'
+
+
+def test_parquet_that_is_broken_says_so(tmp_path: Path) -> None:
+    """A file that only begins like one."""
+    path = tmp_path / "file.parquet"
+    path.write_bytes(b"PAR1....")
+    with pytest.raises(Failure, match="cannot be read as Parquet"):
+        list(documents(path, None))

@@ -1,6 +1,7 @@
 """A proposal for an unknown export: right where it can be, in doubt where it must be."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,67 @@ def test_changes_of_a_database_are_looked_into() -> None:
     proposal = learned(FOLDER / "table" / "debezium.ndjson")
     assert "parcel_id: tracking_no" in proposal
     assert "occurred_at: {column: changed_at, format: epoch_ms}" in proposal
+
+
+DESK = """Ticket ID;Created at;Requester email;Province;Type;Group;Status;Subject;Order number;Via
+1001;04.03.2026 08:10;jane.roe@example.com;Sichuan;late delivery;Shipping;open;Where is my parcel? I have waited for ages;O-77;email
+1002;18.03.2026 19:40;jane.roe@example.com;Sichuan;late delivery;Shipping;solved;It is late again and nobody answers the phone;O-78;chat
+1003;18.03.2026 19:45;joe.bloggs@example.com;Guizhou;broken;Misc;open;The thing is broken and I want my money back;O-79;email
+"""  # noqa: E501
+
+
+def test_complaints_are_told_from_scans(tmp_path: Path) -> None:
+    """An export of a help desk: what people wrote is left out, what is known is mapped."""
+    export, mapping = tmp_path / "desk.csv", tmp_path / "desk.yaml"
+    export.write_text(DESK, "utf-8")
+    proposal = learned(export)
+    assert "complaints:  #" in proposal
+    assert "# Not used: Status, Subject" in proposal
+    assert "DOUBT: Misc, 1 rows" in proposal
+    assert "example.com" not in proposal
+    mapping.write_text(proposal.replace("CHOOSE/ONE", "Asia/Shanghai"), "utf-8")
+    loaded = load_mapping(mapping)
+    options = Options(pseudonym_key=b"0123456789abcdef")
+    run = Run(Opened("desk", table_of(loaded, options), loaded.csv), [export])
+    events = [json.loads(event.value) for event in run.events(Rejects(None))]
+    assert not run.report.rejected
+    assert [event["issue"] for event in events] == ["late_delivery", "late_delivery", "broken"]
+    assert [event.get("category") for event in events] == ["logistics", "logistics", None]
+    assert events[0]["customer_id"] == events[1]["customer_id"] != events[2]["customer_id"]
+    assert {event["region"] for event in events} == {"Sichuan", "Guizhou"}
+    assert events[0]["occurred_at"] == "2026-03-04T00:10:00Z"
+
+
+def test_complaints_of_the_conformance_folder_are_recognised() -> None:
+    """In another language, with categories; the mapping differs from the written one in nothing."""
+    proposal = yaml.safe_load(learned(FOLDER / "complaint-table" / "reviews.csv"))
+    written = yaml.safe_load((FOLDER / "complaint-table" / "reviews.yaml").read_text("utf-8"))
+    guessed = proposal["complaints"]
+    assert guessed.pop("occurred_at") == {"column": written["complaints"].pop("occurred_at"),
+                                          "format": "iso"}  # fmt: skip
+    assert guessed.pop("customer_id") == written["complaints"].pop("customer_id")["column"]
+    assert guessed == written["complaints"]
+
+
+@pytest.mark.parametrize("missing", ["Province", "Ticket ID", "Group"])
+def test_what_no_column_holds_is_asked_for(tmp_path: Path, missing: str) -> None:
+    """A required field that is not there is named in the proposal, never made up."""
+    export = tmp_path / "desk.csv"
+    export.write_text(DESK.replace(missing, "Xyzzy"), "utf-8")
+    proposal = learned(export)
+    told = {"Province": "region: {constant: REGION}", "Ticket ID": "complaint_id: COLUMN",
+            "Group": "issue: Type"}[missing]  # fmt: skip
+    assert told in proposal
+    assert "Xyzzy" in proposal.rpartition("# Not used")[2]
+
+
+def test_text_that_is_not_utf_8_is_learned_with_its_encoding() -> None:
+    """As the portals of carriers write it."""
+    proposal = learned(FOLDER / "table" / "portal.csv")
+    assert "csv: {delimiter: ;, encoding: cp1252}" in proposal
+    assert "DOUBT: it is not UTF-8" in proposal
+    assert "parcel_id: Sendungsnummer" in proposal
+    assert "DOUBT: days without a time" in proposal
 
 
 def test_an_empty_file_teaches_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hmac
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given, settings
@@ -40,6 +41,18 @@ def easypost(secret: str, body: bytes, _at: float) -> dict[str, str]:
     return {"x-hmac-signature": "hmac-sha256-hex=" + mac(normal, body).hex()}
 
 
+def easypost_v2(secret: str, body: bytes, at: float) -> dict[str, str]:
+    """As its help centre describes "Webhook HMAC Validation"."""
+    when = format_datetime(datetime.fromtimestamp(at, UTC).replace(tzinfo=None))
+    normal = unicodedata.normalize("NFKD", secret)
+    signature = mac(normal, f"{when}POST/hooks/easypost".encode() + body).hex()
+    return {
+        "x-timestamp": when,
+        "x-path": "/hooks/easypost",
+        "x-hmac-signature-v2": f"hmac-sha256-hex={signature}",
+    }
+
+
 def shippo(secret: str, body: bytes, at: float) -> dict[str, str]:
     signature = mac(secret, b"%d." % at + body).hex()
     return {"shippo-auth-signature": f"t={int(at)},v1={signature}"}
@@ -71,12 +84,13 @@ SIGNERS: dict[Scheme, Signer] = {
     Scheme.AFTERSHIP: aftership,
     Scheme.TRACK17: track17,
     Scheme.EASYPOST: easypost,
+    Scheme.EASYPOST_V2: easypost_v2,
     Scheme.SHIPPO: shippo,
     Scheme.ZENDESK: zendesk,
     Scheme.STANDARD: standard,
     Scheme.TOKEN: token,
 }
-TIMED = (Scheme.SHIPPO, Scheme.ZENDESK, Scheme.STANDARD)
+TIMED = (Scheme.EASYPOST_V2, Scheme.SHIPPO, Scheme.ZENDESK, Scheme.STANDARD)
 
 
 def secret_of(scheme: Scheme) -> str:
@@ -132,11 +146,27 @@ def test_time_is_part_of_what_is_signed(scheme: Scheme) -> None:
     """An old webhook with a new time is wrong, not fresh."""
     old = SIGNERS[scheme](secret_of(scheme), BODY, NOW - 9999)
     new = SIGNERS[scheme](secret_of(scheme), BODY, NOW)
-    stamp = {"shippo-auth-signature", "webhook-signature", "x-zendesk-webhook-signature"}
+    stamp = {
+        "shippo-auth-signature",
+        "webhook-signature",
+        "x-hmac-signature-v2",
+        "x-zendesk-webhook-signature",
+    }
     mixed = {name: old[name] if name in stamp else new[name] for name in new}
     if scheme is Scheme.SHIPPO:
         mixed = {"shippo-auth-signature": old["shippo-auth-signature"].replace("t=", "t=9")}
     assert checked(scheme, mixed) is Denied.WRONG
+
+
+def test_either_signature_of_easypost_is_believed_but_no_wrong_second_one() -> None:
+    """It sends both: the second one decides where it comes, the strict scheme asks for it."""
+    first, second = easypost(SECRET, BODY, NOW), easypost_v2(SECRET, BODY, NOW)
+    assert checked(Scheme.EASYPOST, first | second) is None
+    assert checked(Scheme.EASYPOST, first) is None
+    assert checked(Scheme.EASYPOST, first | easypost_v2(SECRET, BODY, NOW - 900)) is Denied.STALE
+    assert checked(Scheme.EASYPOST, first | second | {"x-path": "/other"}) is Denied.WRONG
+    assert checked(Scheme.EASYPOST_V2, first) is Denied.MISSING
+    assert second["x-timestamp"].endswith(" -0000")
 
 
 @settings(deadline=None)
@@ -171,6 +201,16 @@ ZENDESK_STAMP = {"x-zendesk-webhook-signature-timestamp": "2026-03-08T20:00:00Z"
             {
                 "x-hmac-signature": "hmac-sha256-hex="
                 "83dfd9c386c4a61400f48854ecdd30f1ad2d61e0d3968209195954ac6397b37b"
+            },
+        ),
+        (
+            Scheme.EASYPOST_V2,
+            "ep-secret",
+            {
+                "x-timestamp": "Sun, 08 Mar 2026 20:00:00 -0000",
+                "x-path": "/easypost",
+                "x-hmac-signature-v2": "hmac-sha256-hex="
+                "6c0222f374d128ad38512e2776269c2a898861d5799b126661195712953b9035",
             },
         ),
         (
