@@ -1,57 +1,37 @@
-"""How long parcels stay where they are: the wait after which a silence is no longer usual.
+"""How long parcels stay where they are: what is expected of a dwell, and how far they end from it.
 
 A dwell is the time from one scan of a parcel to the next; its segment is the carrier, the place
-(a facility, and where the parcel is bound while it is not there) and the stage of the first of the
-two. What is learned is a histogram for each segment (`detectors.sketches`), and for each carrier's
-stage one of residuals: how far dwells ended from what was expected of them.
-
-The tail is not read from the data: stalls that later moved are more frequent than the tail that
-is sought, so an empirical 99.9th percentile is the length of a stall. It is extrapolated from the
-body of the residuals.
+(a facility, and where the parcel is bound while it is not there) and the step: the stage of the
+first of the two, and what else is known of it. What is learned is a histogram for each segment
+(`detectors.sketches`), and for each carrier's step one of residuals: how far dwells ended from what
+was expected of them.
 """
 
+import math
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from river import base
-from scipy.special import ndtr
 
-from detectors.histograms import BINS, Q01, Q10, Q50, Q90, Q99, QUANTILES, Floats, bins_around_zero
-from detectors.sketches import SEPARATOR, Codes, Sketches
-from detectors.table import Rows
+from detectors.effects import Effects, Groups
+from detectors.histograms import Q01, Q10, Q50, Q90, Q99, QUANTILES, Floats
+from detectors.sketch_pending import once
+from detectors.sketches import SEPARATOR, Codes, Rows, Sketches
+from detectors.survival import Survival
+
+Mask = NDArray[np.bool_]
 
 _NORMAL: Final = NormalDist()
 _Z90: Final = _NORMAL.inv_cdf(0.9)
+_Z99: Final = _NORMAL.inv_cdf(0.99)
 _LEVELS: Final = 3
-_BODY: Final = (0.85, 0.99)
-"""The quantiles of residuals that their tail is extrapolated from."""
-_BODY_Z: Final = tuple(_NORMAL.inv_cdf(share) for share in _BODY)
-_WIDEST: Final = (0.08, 1.7)
-"""Bounds of a tail's scale, in standard deviations of a log-normal's."""
-_STEP: Final = 0.06
-_RESIDUALS: Final = _STEP * (np.arange(BINS) - BINS // 2)
-"""Lower ends of the bins of residuals, arsinh of standard deviations: fine in the middle, and up to
-23 of them, where what waits over a closed Sunday may be."""
-_OFFSET_STEP: Final = 0.05
-_OFFSETS: Final = _OFFSET_STEP * (np.arange(BINS) - BINS // 2 + 0.5)
-"""Middles of the bins of offsets, in logarithms."""
-_BETWEEN: Final = "\x1e"
-"""Between the parts of an offset's key, which backs off to nothing."""
-_LEVEL_PRIOR: Final = 5.0
-_SPREAD_PRIOR: Final = 30.0
-"""Dwells a segment needs until it is heard as much as the one above, on its mean, its spread."""
-_MEAN, _SPREAD, _WAIT, _COLUMNS = 3, 4, 5, 6
-"""Columns of what is expected, in logarithms; the first are what was before each offset."""
-_LEAST_SPREAD: Final = 0.05
-_PATIENT: Final = 6
-"""Residuals tell a tail from so many times `min_observations` on."""
-
-
-_Told = tuple[Floats, Floats]
-"""What segments say, and how many observations stand behind it."""
+PARTS: Final = "\x1e"
+"""Between the parts of a lane (place, region, goal) and of a step (stage, service, ...)."""
+_USUAL_Z: Final = (-5.0, 3.5)
+"""Residuals beyond count as these in mean and variance: a stall is no dwell."""
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -89,6 +69,8 @@ class SegmentTimes:
         Histograms kept; beyond, new segments speak through their carrier.
     shared
         Counts are taken out and come back as sums over all partitions.
+    patience
+        New times a segment waits for before they are heard.
     """
 
     def __init__(
@@ -99,6 +81,7 @@ class SegmentTimes:
         min_observations: int,
         max_segments: int,
         shared: bool = False,
+        patience: int = 8,
     ) -> None:
         self.min_observations = min_observations
         self.sketches = Sketches(
@@ -107,6 +90,7 @@ class SegmentTimes:
             max_rows=max_segments,
             levels=_LEVELS,
             shared=shared,
+            patience=patience,
         )
 
     def code(self, carrier: str, lane: str, stage: str) -> int:
@@ -144,8 +128,8 @@ class SegmentTimes:
         quantiles = self.sketches.quantiles(speaker)[0].tolist()
         return Segment(
             carrier=carrier,
-            lane=lane,
-            stage=stage,
+            lane=_lane_in_words(lane),
+            stage=_stage_in_words(stage),
             observations=round(float(self.sketches.observations[row])),
             median=quantiles[Q50],
             q90=quantiles[Q90],
@@ -157,35 +141,34 @@ class SegmentTimes:
         return self.sketches.first_known(self.sketches.rows(codes), self.min_observations)
 
 
+class Foretold(NamedTuple):
+    """What is expected of dwells, shape (n,): the normal of their logarithms, before its shape."""
+
+    mean: Floats
+    spread: Floats
+    known: Mask
+
+
 class DwellModel(base.SupervisedAnomalyDetector):
-    r"""Streaming distribution of dwells by segment, with a tail extrapolated from the body.
+    r"""Streaming distribution of dwells by segment.
 
-    The logarithm of a dwell is expected at $m$: the mean of the carrier's stage (with the service,
-    and shrunk to everybody's), plus what dwells on this way are off it at all carriers, plus what
-    those at this place and on this lane are still off, each mean $\bar d$ of $n$ offsets shrunk as
-    $n \bar d / (n + 5)$, and at last shrunk to from the segment's own mean. Its spread $s$ is that
-    of the segment, shrunk to that of the errors of the carrier's stage,
-
-    $$m = (n \bar y + 5 m') / (n + 5), \quad s^2 = (n v + 30 s'^2) / (n + 30)$$
-
-    Residuals $z = (\log y - m) / s$ of dwells as they end make up a histogram of the carrier's
-    stage, whose quantiles .85 and .99 tell the normal $a + b Z$ that its tail is taken from. The
-    wait of a segment is $w = \exp(m + s (a + b z_{1-p}))$. Whatever the body's shape is, such a
-    tail was right on what has been foretold.
+    The logarithm of a dwell is expected at the mean of its step, plus what its carrier, its way
+    (region > destination, at all carriers), its place and its lane are off that, each shrunk by
+    what stands behind it (`detectors.effects`); a spread is that of the segment, shrunk to its
+    carrier's, with what is not known of the mean. Residuals as foretold, in standard deviations,
+    tell the shape (`detectors.survival`).
 
     Models judge with what they knew when `fold` was last called: observations count from the next
     fold on. `x` has the features `carrier`, `lane` and `stage`, `y` is a dwell in seconds.
 
     Parameters
     ----------
-    probability
-        Chance that a usual dwell outlasts its wait. A parcel has six to ten dwells.
     half_life_days
         After so many days of the clock an observation counts half.
     min_observations
-        With fewer, a segment has no opinion: neither of its own nor for those below.
+        A step that was seen less often has no opinion.
     max_segments
-        Histograms kept; beyond, new lanes speak through their carrier.
+        Histograms kept; beyond, new lanes speak through their carrier, way and place.
     name
         Stands in the state.
     shared
@@ -200,21 +183,20 @@ class DwellModel(base.SupervisedAnomalyDetector):
     >>> for minutes in range(100, 300):
     ...     model.learn_one(x, minutes * 60.0)
     >>> model.fold(day=1.0)
-    >>> model.score_one(x, 12 * 3600.0) > 0.999
+    >>> model.score_one(x, 12 * 3600.0) > 0.99
     True
 
     References
     ----------
     [^1]: [Masson, C., Rim, J. E. and Lee, H. K., 2019. DDSketch: A fast and fully-mergeable
     quantile sketch with relative-error guarantees. VLDB.](https://arxiv.org/abs/1908.10693)
-    [^2]: Efron, B. and Morris, C., 1975. Data analysis using Stein's estimator and its
-    generalizations. JASA 70.
+    [^2]: Laird, N. M. and Ware, J. H., 1982. Random-effects models for longitudinal data.
+    Biometrics 38.
 
     """
 
     def __init__(
         self,
-        probability: float = 0.001,
         half_life_days: float = 30.0,
         min_observations: int = 50,
         max_segments: int = 50_000,
@@ -222,82 +204,58 @@ class DwellModel(base.SupervisedAnomalyDetector):
         *,
         shared: bool = False,
     ) -> None:
-        self.probability = probability
         self.half_life_days = half_life_days
         self.min_observations = min_observations
         self.max_segments = max_segments
         self.name = name
         self.shared = shared
-        self._z = _NORMAL.inv_cdf(1 - min(probability, 0.5))
         self.times = SegmentTimes(
             name,
             half_life_days=half_life_days,
             min_observations=min_observations,
             max_segments=max_segments,
             shared=shared,
+            patience=1,
         )
-        self.residuals = Sketches(
-            f"{name}/residuals",
-            half_life_days=half_life_days,
-            max_rows=max_segments,
-            levels=_LEVELS,
-            shared=shared,
+        self.survival = Survival(
+            Sketches(
+                f"{name}/residuals",
+                half_life_days=half_life_days,
+                max_rows=max_segments,
+                levels=_LEVELS,
+                shared=shared,
+            )
         )
-        self.offsets = Sketches(
-            f"{name}/offsets",
-            half_life_days=half_life_days,
-            max_rows=max_segments,
-            levels=1,
-            shared=shared,
-            middles=_OFFSETS,
-        )
-        self._offsets_of: Codes
-        """Of each code, the offsets of its way, its place and its lane (-1 = none), and errors."""
+        self._effects = Effects(self.times.sketches, groups_of, min_observations)
         self.forget_codes()
 
     def sketches(self) -> tuple[Sketches, ...]:
         """Return the histograms, which the state consists of."""
-        return self.times.sketches, self.residuals, self.offsets
+        return self.times.sketches, self.survival.sketches
 
-    def code(self, carrier: str, lane: str, stage: str, region: str = "", service: str = "") -> int:
+    def code(self, carrier: str, place: str, step: str, region: str = "", goal: str = "") -> int:
         """Return a number for a segment, valid until `forget_codes`.
 
-        `lane` is a place, or `place>destination`; `region` is the place's.
+        A step's parts are put together by PARTS; its second one is a service, which has no lanes
+        of its own.
         """
-        sent = f"{stage} {service}".rstrip()
-        code = self.times.code(carrier, lane, sent)
-        missing = self.times.sketches.codes() - len(self._offsets_of)
-        if missing > 0:
-            more = np.full((2 * missing, 4), -1, np.int64)
-            self._offsets_of = np.concatenate([self._offsets_of, more])
-        if self._offsets_of[code, -1] < 0:
-            place, bound, goal = lane.partition(">")
-            keys = [(region + bound + goal, stage), (carrier, place, stage), (carrier, lane, stage)]
-            told = [region != "" or goal != "", place != "", bound != ""]
-            number = self.offsets.code
-            self._offsets_of[code] = [
-                *(
-                    number(_BETWEEN.join(key)) if ok else -1
-                    for key, ok in zip(keys, told, strict=True)
-                ),
-                number(_BETWEEN.join((carrier, "", "", sent))),
-            ]
-        return code
+        return self.times.code(carrier, PARTS.join((place, region, goal)), step)
 
     def forget_codes(self) -> None:
         """Forget what is derived from the state: codes, rows and what was asked."""
         self.times.forget_codes()
-        self.residuals.forget_codes()
-        self.offsets.forget_codes()
-        self._offsets_of = np.full((64, 4), -1, np.int64)
+        self.survival.sketches.forget_codes()
+        self._effects.forget()
         self._residual_of = np.full(64, -1, np.int64)
-        """Of the code of a carrier's stage, that of its residuals."""
+        """Of the code of a carrier's step, that of its residuals."""
         self.forget_answers()
 
     def forget_answers(self) -> None:
         """Forget what was asked, after folding."""
-        self._expected = np.full((64, _COLUMNS), np.nan)
-        """What is expected of each code, NaN for no opinion."""
+        self._effects.folded()
+        self.survival.forget()
+        self._mean = np.full(64, np.nan)
+        self._spread = np.ones(64)
         self._unasked = np.ones(64, np.bool_)
 
     def fold(self, day: float) -> None:
@@ -306,40 +264,96 @@ class DwellModel(base.SupervisedAnomalyDetector):
             sketches.fold(day)
         self.forget_answers()
 
-    def learn_many(self, codes: Codes, seconds: Floats) -> None:
-        """Count dwells; both of shape (n,)."""
+    def foretell(self, codes: Codes) -> Foretold:
+        """Return what is expected of segments; unknown ones are NaN."""
+        missing = self.times.sketches.codes() - len(self._mean)
+        if missing > 0:
+            self._mean = np.concatenate([self._mean, np.full(2 * missing, np.nan)])
+            self._spread = np.concatenate([self._spread, np.ones(2 * missing)])
+            self._unasked = np.concatenate([self._unasked, np.ones(2 * missing, np.bool_)])
+        unasked = self._unasked[codes]
+        if np.count_nonzero(unasked):
+            asked = once(codes[unasked])
+            told = self._effects.ask(asked)
+            self._mean[asked] = np.where(told.known, told.mean, np.nan)
+            self._spread[asked] = np.sqrt(told.variance)
+            self._unasked[asked] = False
+        mean = self._mean[codes]
+        return Foretold(mean, self._spread[codes], ~np.isnan(mean))
+
+    def learn_many(self, codes: Codes, seconds: Floats, healthy: Mask | None = None) -> None:
+        """Count dwells, shape (n,); those that are not `healthy` say nothing of the shape."""
         if len(codes) == 0:
             return
-        expected = self._expectation(codes)
-        known = ~np.isnan(expected[:, 0])
+        told = self.foretell(codes)
+        known = told.known
         if np.count_nonzero(known):
-            told, heard = expected[known], codes[known]
-            logs = np.log(np.maximum(seconds[known], 1.0))
-            z = (logs - told[:, _MEAN]) / told[:, _SPREAD]
-            bins = bins_around_zero(np.arcsinh(z), _STEP)
-            self.residuals.count_many(self._residual_codes(heard), bins)
-            offsets = bins_around_zero(logs[:, None] - told[:, : _MEAN + 1], _OFFSET_STEP)
-            off = self._offsets_of[heard]
-            self.offsets.count_many(off[off >= 0], offsets[off >= 0])
+            mean, spread = told.mean[known], told.spread[known]
+            z = (np.log(np.maximum(seconds[known], 1.0)) - mean) / spread
+            seconds = seconds.copy()
+            seconds[known] = np.exp(mean + spread * np.clip(z, *_USUAL_Z))
+            usual = np.ones(len(z), np.bool_) if healthy is None else healthy[known]
+            self.survival.count_many(self.residual_codes(codes[known][usual]), z[usual])
         self.times.learn_many(codes, seconds)
 
-    def wait_many(self, codes: Codes) -> Floats:
-        """Return the wait in seconds of each segment, NaN where there is no opinion."""
-        expected = self._expectation(codes)
-        wait: Floats = np.exp(expected[:, _WAIT])
-        return wait
+    def usual_many(self, codes: Codes) -> Floats:
+        """Return the 99th percentile of usual dwells, seconds, told by their body."""
+        told = self.foretell(codes)
+        usual: Floats = np.exp(
+            told.mean + told.spread * self.survival.far(self.residual_codes(codes))
+        )
+        return usual
+
+    def rare_many(self, codes: Codes) -> Floats:
+        """Return what one dwell in 100 is heard to take longer than, seconds."""
+        told = self.foretell(codes)
+        rare: Floats = np.exp(
+            told.mean + told.spread * self.survival.rare(self.residual_codes(codes))
+        )
+        return rare
 
     def score_many(self, codes: Codes, seconds: Floats) -> Floats:
         """Return the share of usual dwells shorter than each, NaN where there is no opinion."""
-        expected = self._expectation(codes)
-        middle, scale = self._tails(codes)
-        z = (np.log(np.maximum(seconds, 1.0)) - expected[:, _MEAN]) / expected[:, _SPREAD]
-        score: Floats = ndtr((z - middle) / scale)
+        told = self.foretell(codes)
+        z = (np.log(np.maximum(seconds, 1.0)) - told.mean) / told.spread
+        beyond = self.survival.of(self.residual_codes(codes), np.nan_to_num(z))
+        score: Floats = np.where(told.known, 1.0 - beyond, np.nan)
         return score
 
+    def residual_codes(self, codes: Codes) -> Codes:
+        """Return the codes of residuals' histograms: those of the carriers' steps."""
+        above = self.times.sketches.paths(codes)[:, 1]
+        while len(self._residual_of) < self.times.sketches.codes():
+            more = np.full_like(self._residual_of, -1)
+            self._residual_of = np.concatenate([self._residual_of, more])
+        found: Codes = self._residual_of[above]
+        if len(found) and found.min() < 0:
+            name_of, code = self.times.sketches.name_of, self.survival.sketches.code
+            for each in once(above[found < 0]).tolist():
+                self._residual_of[each] = code(name_of(each))
+            found = self._residual_of[above]
+        return found
+
     def explain(self, code: int) -> Segment | None:
-        """Return which segment speaks for a code and what it knows; None for no opinion."""
-        return self.times.explain(code)
+        """Return which segment speaks for a code and what it knows; None for no opinion.
+
+        Where no segment has seen enough on its own, what is expected from others is told.
+        """
+        told = self.foretell(np.array([code]))
+        if not told.known[0]:
+            return None
+        mean, spread = float(told.mean[0]), float(told.spread[0])
+        median, q90, q99 = (math.exp(mean + spread * z) for z in (0.0, _Z90, _Z99))
+        step = self.times.sketches.name_of(code).split(SEPARATOR)[-1]
+        return self.times.explain(code) or Segment(
+            carrier="",
+            lane="",
+            stage=_stage_in_words(step),
+            observations=self.min_observations,
+            median=median,
+            q90=q90,
+            q99=q99,
+        )
 
     def learn_one(self, x: dict[base.typing.FeatureName, Any], y: base.typing.Target) -> None:
         """Count one dwell: `learn_many` of one."""
@@ -353,103 +367,34 @@ class DwellModel(base.SupervisedAnomalyDetector):
         return None if np.isnan(score) else score
 
     def _codes_of(self, x: dict[base.typing.FeatureName, Any]) -> Codes:
-        parts = (str(x.get(feature, "")) for feature in ("carrier", "lane", "stage"))
-        return np.array([self.code(*parts)])
-
-    def _expectation(self, codes: Codes) -> Floats:
-        """Return what is expected, shape (n, _COLUMNS); NaN for no opinion."""
-        missing = self.times.sketches.codes() - len(self._expected)
-        if missing > 0:
-            more = np.full((2 * missing, _COLUMNS), np.nan)
-            self._expected = np.concatenate([self._expected, more])
-            self._unasked = np.concatenate([self._unasked, np.ones(2 * missing, np.bool_)])
-        unasked = self._unasked[codes]
-        if np.count_nonzero(unasked):
-            asked = np.unique(codes[unasked])
-            self._expected[asked] = self._shrunk(asked)
-            self._unasked[asked] = False
-        found: Floats = self._expected[codes]
-        return found
-
-    def _shrunk(self, codes: Codes) -> Floats:
-        sketches = self.times.sketches
-        rows = sketches.rows(codes)
-        told = np.zeros((*rows.shape, 2))
-        told[rows >= 0] = sketches.moments(rows[rows >= 0])
-        seen = np.where(rows >= 0, sketches.observations[rows], 0.0)
-        top = np.where(seen[:, 2] >= self.min_observations, 2, 1)
-        every = np.arange(len(codes))
-        known = seen[every, top] >= self.min_observations
-        mean, variance = told[every, top].T
-        mean = _shrunk_to(mean, told[:, 1, 0], seen[:, 1], _LEVEL_PRIOR)
-        variance = _shrunk_to(variance, told[:, 1, 1], seen[:, 1], _SPREAD_PRIOR)
-        steps = []
-        offsets, errors = self._offset_moments(codes)
-        for off, times in offsets:
-            steps.append(mean)
-            mean = mean + _shrunk_to(0.0, off, times, _LEVEL_PRIOR)
-        variance = _shrunk_to(variance, *errors, _SPREAD_PRIOR)
-        mean = _shrunk_to(mean, told[:, 0, 0], seen[:, 0], _LEVEL_PRIOR)
-        variance = _shrunk_to(variance, told[:, 0, 1], seen[:, 0], _SPREAD_PRIOR)
-        spread = np.sqrt(np.maximum(variance, _LEAST_SPREAD**2))
-        middle, scale = self._tails(codes)
-        wait = mean + spread * (middle + scale * self._z)
-        columns = [*steps, mean, spread, wait]
-        return np.where(known[:, None], np.stack(columns, axis=1), np.nan)
-
-    def _offset_moments(self, codes: Codes) -> tuple[list[_Told], _Told]:
-        """Return mean and number of each offset, and variance and number of errors."""
-        sketches, off = self.offsets, self._offsets_of[codes]
-        rows = sketches.rows(np.maximum(off, 0).reshape(-1)).reshape(off.shape)
-        rows[off < 0] = -1
-        seen = np.where(rows >= 0, sketches.observations[rows], 0.0)
-        told = np.zeros((*rows.shape, 2))
-        told[rows >= 0] = sketches.moments(rows[rows >= 0])
-        means = [(told[:, column, 0], seen[:, column]) for column in range(_MEAN)]
-        return means, (told[:, _MEAN, 1], seen[:, _MEAN])
-
-    def _residual_codes(self, codes: Codes) -> Codes:
-        """Return the codes of residuals' histograms: those of the carriers' stages."""
-        stages = self.times.sketches.paths(codes)[:, 1]
-        while len(self._residual_of) < self.times.sketches.codes():
-            more = np.full_like(self._residual_of, -1)
-            self._residual_of = np.concatenate([self._residual_of, more])
-        found: Codes = self._residual_of[stages]
-        if len(found) and found.min() < 0:
-            for stage in np.unique(stages[found < 0]).tolist():
-                self._residual_of[stage] = self.residuals.code(self.times.sketches.name_of(stage))
-            found = self._residual_of[stages]
-        return found
-
-    def _tails(self, codes: Codes) -> tuple[Floats, Floats]:
-        """Return middle and scale of the normal whose tail the residuals' is."""
-        residuals = self.residuals
-        distinct, place = np.unique(self._residual_codes(codes), return_inverse=True)
-        rows = residuals.rows(distinct)[:, 1:]
-        row, known = residuals.first_known(rows, _PATIENT * self.min_observations)
-        middle, scale = np.zeros(len(distinct)), np.ones(len(distinct))
-        if np.count_nonzero(known):
-            body = _read(residuals.weights_many(row[known]))
-            wide = (body[:, 1] - body[:, 0]) / (_BODY_Z[1] - _BODY_Z[0])
-            scale[known] = np.clip(wide, *_WIDEST)
-            middle[known] = body[:, 1] - scale[known] * _BODY_Z[1]
-        return middle[place], scale[place]
+        carrier, lane, stage = (str(x.get(feature, "")) for feature in ("carrier", "lane", "stage"))
+        return np.array([self.code(carrier, lane, stage)])
 
 
-def _shrunk_to(above: Floats | float, own: Floats, seen: Floats, prior: float) -> Floats:
-    """Return what is known of segments seen so often, beside what holds for those above."""
-    shrunk: Floats = (seen * own + prior * above) / (seen + prior)
-    return shrunk
+def groups_of(key: str) -> Groups | None:
+    """Return where a segment belongs by its key; None for everybody's step."""
+    carrier, lane, sent = key.split(SEPARATOR)
+    if not lane and not carrier:
+        return None
+    place, region, goal = lane.split(PARTS) if lane else ("", "", "")
+    stage, _, rest = (f"{sent}{PARTS}{PARTS}").split(PARTS, 2)
+    step = PARTS.join((stage, rest))
+    here = PARTS.join((step, carrier, place))
+    return Groups(
+        step=step,
+        carrier=PARTS.join((sent, carrier)),
+        way=PARTS.join((step, region, goal)) if region or goal else "",
+        place=here if place else "",
+        lane=PARTS.join((here, goal)) if goal else "",
+    )
 
 
-def _read(weights: Floats) -> Floats:
-    """Return the quantiles _BODY of residuals, shape (rows, 2)."""
-    total = np.cumsum(weights, axis=1)
-    target = total[:, -1:] * np.array(_BODY)
-    bins = np.count_nonzero(total[:, None, :] < target[:, :, None], axis=2)
-    bins = np.minimum(bins, BINS - 1)
-    every = np.arange(len(weights))[:, None]
-    inside = weights[every, bins]
-    share = (target - total[every, bins] + inside) / np.maximum(inside, 1e-12)
-    read: Floats = np.sinh(_RESIDUALS[bins] + _STEP * np.clip(share, 0.0, 1.0))
-    return read
+def _lane_in_words(lane: str) -> str:
+    if PARTS not in lane:
+        return lane
+    place, _, goal = lane.split(PARTS)
+    return f"{place}>{goal}" if goal else place
+
+
+def _stage_in_words(step: str) -> str:
+    return " ".join(part for part in step.split(PARTS)[:2] if part)

@@ -186,10 +186,10 @@ class Movements:
         rows = scans.rows[events]
         milestone, at = scans.milestone[events], scans.at[events]
         last_at = block["last_at"].copy()
-        lag = np.maximum(scans.arrival[events] - at, 0.0)
+        heard = np.maximum(scans.arrival[events], at)
         dwelt = (block["stage"] > 0) & ~NO_DWELL[milestone]
         dwelt &= ~has(block["flags"], Flag.AWAITS_CUSTOMER)
-        self._usual.learn(block, at - last_at, dwelt=dwelt, lag=lag)
+        self._usual.learn(block, at, heard, milestone, dwelt)
         self._remember(scans, events, block, overwrite=True)
         begins = (block["began"] == 0) & (milestone != LABEL) & (milestone != OTHER)
         if np.count_nonzero(begins):

@@ -45,7 +45,7 @@ from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
 
-VERSION: Final = 8
+VERSION: Final = 9
 
 
 class ParcelsCore:
@@ -63,8 +63,8 @@ class ParcelsCore:
     epoch_seconds
         Models judge with what they knew at the start of an epoch of the clock and learn at its
         end; a whole number of minutes.
-    probability
-        Chance that a usual dwell is called a stall. A parcel has six to ten dwells.
+    late_cost
+        What calling a stall too late costs, in false calls: larger is earlier, more often wrong.
     half_life_days
         After so many days an observation counts half.
     min_observations
@@ -110,8 +110,8 @@ class ParcelsCore:
         source: str,
         config_version: str,
         sources: Sequence[str] = (),
-        epoch_seconds: int = 3600,
-        probability: float = 0.0006,
+        epoch_seconds: int = 14_400,
+        late_cost: float = 0.018,
         half_life_days: float = 30.0,
         min_observations: int = 50,
         max_segments: int = 50_000,
@@ -141,7 +141,7 @@ class ParcelsCore:
         self._partials = PartialCounts(source)
         self._usual = Usual(
             parcels,
-            probability=probability,
+            late_cost=late_cost,
             half_life_days=half_life_days,
             min_observations=min_observations,
             max_segments=max_segments,

@@ -24,9 +24,6 @@ from detectors.sketch_state import Folded, SketchBlob, decode, encode
 from detectors.tallies import Tally
 
 SEPARATOR: Final = "\x1f"
-PATIENCE: Final = 8
-"""New observations a lane waits for before it is folded."""
-
 Codes = NDArray[np.int64]
 Rows = NDArray[np.int64]
 _NO_CODES: Final = np.zeros(0, np.int64)
@@ -83,6 +80,8 @@ class Sketches:
         Own counts are taken out and come back as sums over all partitions.
     middles
         What a bin counts as in mean and variance: the logarithm of its seconds.
+    patience
+        New observations a lane waits for before it is folded.
     """
 
     def __init__(
@@ -94,8 +93,10 @@ class Sketches:
         levels: int,
         shared: bool = False,
         middles: NDArray[np.floating[Any]] = MIDDLES,
+        patience: int = 8,
     ) -> None:
         self.name = name
+        self.patience = patience
         self.middles = middles
         self.half_life_days = half_life_days
         self.max_rows = max_rows
@@ -142,6 +143,14 @@ class Sketches:
         kept = np.where(known, np.exp2((self._folded.day[at] - day) / self.half_life_days), 0.0)
         weights: Floats = self._folded.weights[at].astype(np.float64) * kept[..., None]
         return weights
+
+    def observations_now(self, rows: Rows) -> Floats:
+        """Return how many observations stand behind histograms by when any was last folded."""
+        if len(rows) == 0:
+            return np.zeros(0)
+        days = self._folded.day[: len(self._folded)]
+        kept: Floats = np.exp2((days[rows] - days.max()) / self.half_life_days)
+        return self._folded.n[rows] * kept
 
     def forget_codes(self) -> None:
         """Forget codes: after loading, or when there are too many of them."""
@@ -225,7 +234,7 @@ class Sketches:
         """Add what was counted to the weights, aged to `day` (days of the clock).
 
         A carrier's stage is folded every time, and everybody's with it. A lane waits until it
-        has PATIENCE observations more and a 32nd more than it knows: it would say the same. One
+        has `patience` observations more and a 32nd more than it knows: it would say the same. One
         that is not ripe stays so until it is counted again, so only those counted are looked at.
         """
         waiting = self._waiting
@@ -341,7 +350,7 @@ class Sketches:
         rows, counts = self._row[codes], waiting.pending.counts[waiting.row[codes]]
         seen = counts.sum(axis=1)
         known = np.where(rows >= 0, self._folded.n[rows], 0.0)
-        ripe = general | ((seen >= PATIENCE) & (seen * 32.0 >= known))
+        ripe = general | ((seen >= self.patience) & (seen * 32.0 >= known))
         if np.count_nonzero(general):
             above = codes[general]
             self._fold_tops(self._path[above, 2], counts[general], day)

@@ -15,7 +15,7 @@ from detectors.dwells import Dwells
 from detectors.histograms import EDGES
 from detectors.journeys import Ahead, Journeys
 from detectors.last_steps import LastSteps
-from detectors.parcel_table import Block, ParcelTable
+from detectors.parcel_table import Block, ParcelTable, some
 from detectors.places import Places
 from detectors.plausibility import Answers, Plausibility, soonness
 from detectors.scan_columns import MILESTONES, Index, Mask, Seconds
@@ -35,7 +35,7 @@ class Usual:
         self,
         parcels: ParcelTable,
         *,
-        probability: float,
+        late_cost: float,
         half_life_days: float,
         min_observations: int,
         max_segments: int,
@@ -53,7 +53,7 @@ class Usual:
         self.least_wait_seconds = least_wait_seconds
         self.soonest_probability = soonest_probability
         self.dwells = Dwells(
-            probability=probability,
+            late_cost=late_cost,
             half_life_days=half_life_days,
             min_observations=min_observations,
             max_segments=max_segments,
@@ -133,13 +133,15 @@ class Usual:
         wait = self.dwells.wait_many(codes, block["last_at"])
         return np.maximum(wait, self.least_wait_seconds)
 
-    def learn(self, block: Block, seconds: Seconds, *, dwelt: Mask, lag: Seconds) -> None:
-        """Count the silences that ended where records are: until the next scan was heard of."""
+    def learn(
+        self, block: Block, at: Seconds, heard: Seconds, milestone: Index, dwelt: Mask
+    ) -> None:
+        """Count the silences that ended where records are: when scans were made and heard."""
         if np.count_nonzero(dwelt) < len(dwelt):
-            block, seconds, lag = block[dwelt], seconds[dwelt], lag[dwelt]
-        began = block["last_at"]
-        heard = began + seconds + lag
-        self.dwells.learn_many(self._dwell_codes(self._segments(block)), began, heard)
+            block, milestone = some(block, dwelt), milestone[dwelt]
+            at, heard = at[dwelt], heard[dwelt]
+        codes = self._dwell_codes(self._segments(block))
+        self.dwells.learn_many(codes, block["last_at"], at, heard, milestone)
 
     def explain(self, row: int, silence_seconds: float) -> tuple[Segment, float]:
         """Return which segment speaks for a parcel and the chance of a longer silence there."""

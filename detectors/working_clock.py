@@ -120,6 +120,13 @@ class WorkingClock:
         until: Floats = week * WEEK_SECONDS + (slot + inside) * SLOT_SECONDS
         return until
 
+    def speed(self, codes: Codes, when: Floats) -> Floats:
+        """Return how fast each clock goes at a time; 1 on average."""
+        sums = self._clocks(codes)
+        slot = (np.floor_divide(when, SLOT_SECONDS) % SLOTS).astype(np.int64)
+        speed: Floats = (sums[codes, slot + 1] - sums[codes, slot]) / SLOT_SECONDS
+        return speed
+
     @staticmethod
     def _at(codes: Codes, when: Floats, sums: Floats) -> Floats:
         week = np.floor(when / WEEK_SECONDS)

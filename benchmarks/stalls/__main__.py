@@ -2,7 +2,7 @@
 
 python -m benchmarks.stalls --worlds simple hard scheduled pooled --seeds 1 2 --parcels 60000
 python -m benchmarks.stalls --worlds slowing --no-anchors --json slow.json
-python -m benchmarks.stalls --worlds hard --variant 'later=probability=0.0005'
+python -m benchmarks.stalls --worlds hard --variant 'later=late_cost=0.009'
 python -m benchmarks.stalls --log FILE.csv --json
 python -m benchmarks.stalls --orders DIR --from 2017-07-01 --to 2018-01-01 --json
 """

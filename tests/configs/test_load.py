@@ -67,10 +67,10 @@ def test_a_misspelt_key_is_named_with_line_and_suggestion(folder: Path) -> None:
 def test_all_problems_of_both_files_are_said_at_once(folder: Path) -> None:
     """Nobody has to mend one mistake to hear of the next."""
     first = replace(folder / DETECTORS, "repeats: 2", "repeats: many")
-    second = replace(folder / DETECTORS, "probability: 0.0006", "probability: 1.5")
+    second = replace(folder / DETECTORS, "late_cost: 0.018", "late_cost: -1.5")
     third = replace(folder / POLICIES, "upgrade: express", "upgrade: expres")
     assert [text.rsplit(": ", 1)[0] for text in problems(folder)] == [
-        f"{DETECTORS}:{second}: parcels.probability",
+        f"{DETECTORS}:{second}: parcels.late_cost",
         f"{DETECTORS}:{first}: complaints.repeats",
         f"{POLICIES}:{third}: policies[0].remedy.upgrade",
     ]

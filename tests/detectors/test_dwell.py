@@ -31,38 +31,55 @@ def learned(model: DwellModel, dwells: Floats, day: float = 1.0, **x: str) -> in
 
 
 @pytest.mark.parametrize("sigma", [0.2, 0.5, 0.9])
-def test_the_wait_has_the_stated_probability(sigma: float) -> None:
-    """On log-normal dwells the wait is near their true quantile, far beyond what was seen."""
-    model = DwellModel(probability=0.001)
+def test_scores_are_the_shares_they_say(sigma: float) -> None:
+    """On log-normal dwells as many are beyond a score as it says, in the body and the tail."""
+    model = DwellModel()
     code = learned(model, lognormal(20_000, 8 * 3600, sigma))
-    beyond = lognormal(200_000, 8 * 3600, sigma, seed=2) > model.wait_many(np.array([code]))[0]
-    assert 0.0005 < beyond.mean() < 0.002
+    fresh = lognormal(50_000, 8 * 3600, sigma, seed=2)
+    scores = model.score_many(np.full(len(fresh), code), fresh)
+    for share in (0.5, 0.1, 0.01):
+        assert np.mean(scores > 1 - share) == pytest.approx(share, rel=0.25)
 
 
-def test_long_stalls_do_not_move_the_tail() -> None:
-    """Two stalls in a thousand hardly move the wait: the tail is not read from data."""
+def test_stalls_do_not_move_what_is_usual() -> None:
+    """Two stalls in a thousand leave the 99th percentile where it was."""
     clean, stalled = DwellModel(), DwellModel()
     dwells = lognormal(5000, 8 * 3600, 0.4)
     with_stalls = np.concatenate([dwells, np.full(10, 20 * DAY)])
-    waits = [
-        model.wait_many(np.array([learned(model, seen)]))[0]
+    usual = [
+        model.usual_many(np.array([learned(model, seen)]))[0]
         for model, seen in ((clean, dwells), (stalled, with_stalls))
     ]
-    assert waits[1] == pytest.approx(waits[0], rel=0.1)
+    assert usual[1] == pytest.approx(usual[0], rel=0.1)
 
 
-def test_a_second_hump_is_waited_for() -> None:
-    """Skipped scans: a second mode in the residuals stretches the tail beyond it."""
+def test_a_second_hump_is_seen() -> None:
+    """Skipped scans: what one dwell in a hundred is beyond lies in the second mode."""
     model = DwellModel()
     dwells = np.concatenate([lognormal(960, 3600, 0.2), lognormal(40, 30 * 3600, 0.1)])
-    assert model.wait_many(np.array([learned(model, dwells)]))[0] > 28 * 3600
+    dwells = np.random.default_rng(3).permutation(np.tile(dwells, 4))
+    assert model.rare_many(np.array([learned(model, dwells)]))[0] > 20 * 3600
+
+
+def test_what_was_stalled_says_nothing_of_the_shape() -> None:
+    """Dwells that are not healthy are left out of what a score is read from."""
+    model, code = DwellModel(), 0
+    dwells = lognormal(3000, 3600, 0.3)
+    for day in range(3):
+        code = learned(model, dwells, day)
+    long = np.full(300, 40 * 3600.0)
+    before = model.score_many(np.array([code]), np.array([30 * 3600.0]))[0]
+    model.learn_many(np.full(300, code), long, np.zeros(300, np.bool_))
+    model.survival.sketches.fold(4.0)
+    model.survival.forget()
+    assert model.score_many(np.array([code]), np.array([30 * 3600.0]))[0] >= before - 1e-3
 
 
 def test_no_opinion_is_none_and_never_zero() -> None:
     """Below the least number of observations there is no wait, no score and no explanation."""
     model = DwellModel(min_observations=50)
     code = learned(model, lognormal(49, 3600, 0.3))
-    assert np.isnan(model.wait_many(np.array([code]))).all()
+    assert np.isnan(model.usual_many(np.array([code]))).all()
     assert model.score_one(X, 1e6) is None
     assert model.explain(code) is None
 
@@ -82,11 +99,11 @@ def test_observations_count_from_the_next_fold_on() -> None:
     """Within an epoch models are frozen: learning changes no judgement."""
     model = DwellModel()
     code = learned(model, lognormal(200, 3600, 0.3))
-    before = model.wait_many(np.array([code]))[0]
+    before = model.usual_many(np.array([code]))[0]
     model.learn_many(np.full(5000, code), lognormal(5000, 36_000, 0.3))
-    assert model.wait_many(np.array([code]))[0] == before
+    assert model.usual_many(np.array([code]))[0] == before
     model.fold(2.0)
-    assert model.wait_many(np.array([code]))[0] > 5 * before
+    assert model.usual_many(np.array([code]))[0] > 2 * before
 
 
 def test_the_past_is_forgotten() -> None:
@@ -112,13 +129,6 @@ def test_one_is_the_case_of_many() -> None:
     scores = many.score_many(np.full(300, code), dwells).tolist()
     assert [one.score_one(X, dwell) for dwell in dwells.tolist()] == scores
     assert 0.0 <= min(scores) <= max(scores) <= 1.0
-
-
-def test_the_score_at_the_wait_is_the_stated_probability() -> None:
-    """A silence as long as the wait has exactly the chance p of being usual."""
-    model = DwellModel(probability=0.01)
-    code = np.array([learned(model, lognormal(500, 3600, 0.5))])
-    assert 1 - model.score_many(code, model.wait_many(code))[0] == pytest.approx(0.01)
 
 
 def test_the_order_of_learning_does_not_show() -> None:

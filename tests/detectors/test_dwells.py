@@ -3,20 +3,38 @@
 from collections.abc import Iterator
 
 import numpy as np
-import pytest
 
 from detectors.dwells import Dwells
+from detectors.events import Milestone
+from detectors.histograms import Floats
 from detectors.places import Place
+from detectors.scan_columns import MILESTONES
 from detectors.sketches import Codes
 from tests.detectors.test_working_clock import DAY, HOUR, WEEKS, closed_on_the_last_day
 
+OUT = Milestone.OUT_FOR_DELIVERY
 STATION = Place("swift", "station R07", "R07", "", "")
 EMPTY = Place("", "", "", "", "")
 
 
 def dwells() -> Dwells:
     """Return dwells that have opinions after 50 observations."""
-    return Dwells(probability=0.001, half_life_days=30.0, min_observations=50, max_segments=1000)
+    return Dwells(late_cost=0.02, half_life_days=30.0, min_observations=50, max_segments=1000)
+
+
+def fold(model: Dwells, day: float) -> None:
+    """Let what was learned count."""
+    for sketches in model.sketches():
+        sketches.fold(float(day))
+    model.forget_answers()
+
+
+def teach(
+    model: Dwells, code: int, began: Floats, ended: Floats, following: Milestone = OUT
+) -> None:
+    """Teach a model dwells that were heard to be over at once."""
+    number = MILESTONES.index(following) + 1
+    model.learn_many(np.full(len(began), code), began, ended, ended, np.full(len(began), number))
 
 
 def told(model: Dwells, place: Place, stage: str, parts: int = 4) -> Codes:
@@ -24,10 +42,8 @@ def told(model: Dwells, place: Place, stage: str, parts: int = 4) -> Codes:
     code = model.code(place, stage)
     began, ended = closed_on_the_last_day(6000)
     for day, part in enumerate(_parts(len(began), parts)):
-        model.learn_many(np.full(len(part), code), began[part], ended[part])
-        for sketches in model.sketches():
-            sketches.fold(float(day))
-        model.forget_answers()
+        teach(model, code, began[part], ended[part])
+        fold(model, day)
     return np.array([code])
 
 
@@ -45,13 +61,39 @@ def test_where_hours_matter_waits_go_by_them() -> None:
     assert 24 * HOUR < closed < 24 * HOUR + 12 * HOUR
 
 
-def test_the_chance_of_a_silence_as_long_as_the_wait_is_the_stated_one() -> None:
-    """Evidence and threshold come from the same model."""
+def test_a_silence_as_long_as_the_wait_is_rare() -> None:
+    """Evidence and threshold come from the same model; a longer silence is never likelier."""
     model = dwells()
     code = told(model, STATION, "arrived at destination")
     began = np.array([WEEKS + 3 * DAY])
     wait = float(model.wait_many(code, began)[0])
-    assert 1 - model.score(int(code[0]), float(began[0]), wait) == pytest.approx(0.001, rel=1e-3)
+    longer = [1 - model.score(int(code[0]), float(began[0]), wait * times) for times in (1, 2, 8)]
+    assert 0.02 > longer[0] >= longer[1] >= longer[2] > 0
+
+
+def test_a_scan_that_is_often_skipped_is_waited_for() -> None:
+    """Where every third departure is not seen, a silence lasts until the next hub usually hears."""
+    model, rng, hub = dwells(), np.random.default_rng(2), STATION._replace(goal="R09")
+    code = model.code(hub, "arrived")
+    for day in range(6):
+        for following, hours, count in (
+            (Milestone.DEPARTED, 5.0, 200),
+            (Milestone.ARRIVED, 40.0, 100),
+        ):
+            began = WEEKS + rng.uniform(0, 7 * DAY, count)
+            ended = began + rng.lognormal(np.log(hours), 0.2, count) * HOUR
+            teach(model, code, began, ended, following)
+        fold(model, day)
+    alone = dwells()
+    other = alone.code(hub, "arrived")
+    for day in range(6):
+        began = WEEKS + rng.uniform(0, 7 * DAY, 200)
+        ended = began + rng.lognormal(np.log(5.0), 0.2, 200) * HOUR
+        teach(alone, other, began, ended, Milestone.DEPARTED)
+        fold(alone, day)
+    start = np.array([WEEKS])
+    assert alone.wait_many(np.array([other]), start)[0] < 24 * HOUR
+    assert model.wait_many(np.array([code]), start)[0] > 40 * HOUR
 
 
 def test_a_place_never_seen_speaks_through_its_carrier() -> None:
@@ -77,11 +119,8 @@ def test_what_a_way_is_off_is_known_of_another_carrier() -> None:
         for place in taught:
             hours = rng.lognormal(np.log(40.0 if place.goal == "R09" else 10.0), 0.2, 200)
             began = WEEKS + rng.uniform(0, 7 * DAY, 200)
-            code = np.full(200, model.code(place, "departed"))
-            model.learn_many(code, began, began + hours * HOUR)
-        for sketches in model.sketches():
-            sketches.fold(float(day))
-        model.forget_answers()
+            teach(model, model.code(place, "departed"), began, began + hours * HOUR)
+        fold(model, day)
     waits = model.wait_many(
         np.array([model.code(place, "departed") for place in (near[1], far[1])]), np.full(2, WEEKS)
     )

@@ -13,6 +13,7 @@ from detectors.decisions import Decision
 from detectors.events import Milestone, TrackingEvent
 from detectors.lessons import DELAY, PIECE_BYTES, Inbox, Teacher, lessons, teachers_of
 from detectors.parcels import ParcelsCore
+from detectors.places import Place
 from detectors.tallies import NOTHING, Tally, tally_of
 from tests.detectors.contract import Case, check_early_advance, copy_of, decisions, pages, part
 from tests.detectors.scans import batch, scan
@@ -26,7 +27,11 @@ SOURCES = [f"parcels/{number}" for number in range(PARTITIONS)]
 def core(number: int) -> ParcelsCore:
     """Return one of several parcels cores that learn quickly."""
     return ParcelsCore(
-        source=SOURCES[number], sources=SOURCES, config_version="t", min_observations=20
+        epoch_seconds=HOUR,
+        source=SOURCES[number],
+        sources=SOURCES,
+        config_version="t",
+        min_observations=20,
     )
 
 
@@ -165,7 +170,7 @@ def test_all_partitions_know_the_same(school: School) -> None:
     """At the same epoch the histograms of all partitions are equal to the byte."""
     known = [[sketches.dump(0, 1) for sketches in one._usual.sketches()] for one in school.cores]
     assert known[0] == known[1] == known[2]
-    assert len(school.cores[0]._usual.dwells.plain.times.sketches) > 3
+    assert len(school.cores[0]._usual.dwells.model.times.sketches) > 3
 
 
 def test_a_partition_without_scans_learns_from_the_others() -> None:
@@ -173,9 +178,10 @@ def test_a_partition_without_scans_learns_from_the_others() -> None:
     streams = shares(troubled(), 2)
     school = taught(streams, 3)
     assert len(streams[2].events) == 0
-    waits = [one._usual.dwells.plain for one in school.cores]
-    code = [dwell.code("swift", "", "arrived at destination") for dwell in waits]
-    explained = [dwell.explain(number) for dwell, number in zip(waits, code, strict=True)]
+    waits = [one._usual.dwells for one in school.cores]
+    place = Place("swift", "", "", "", "")
+    code = [dwells.code(place, "arrived at destination") for dwells in waits]
+    explained = [dwells.explain(number) for dwells, number in zip(waits, code, strict=True)]
     assert explained[0] is not None
     assert explained == [explained[0]] * 3
 
@@ -234,7 +240,11 @@ def test_alone_time_may_come_early() -> None:
     """One source of its own waits for nobody and says no lessons."""
     alone = Case(
         make=lambda: ParcelsCore(
-            source="parcels/0", sources=["parcels/0"], config_version="t", min_observations=20
+            epoch_seconds=HOUR,
+            source="parcels/0",
+            sources=["parcels/0"],
+            config_version="t",
+            min_observations=20,
         ),
         batch=troubled(),
     )

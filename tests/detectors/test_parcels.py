@@ -394,10 +394,10 @@ def test_a_scan_that_arrives_long_after_its_quarter_is_counted_as_late() -> None
     }
 
 
-def test_the_flagged_share_is_the_stated_one() -> None:
-    """On log-normal dwells the share of healthy parcels flagged is near the stated chance."""
+def test_dearer_lateness_flags_more() -> None:
+    """On log-normal dwells few healthy parcels are flagged, and more where being late is dear."""
     rng = np.random.default_rng(7)
-    count, probability = 12_000, 0.01
+    count = 12_000
     dwell = np.exp(rng.normal(np.log(10.0), 0.4, count))
     start = np.sort(rng.uniform(0, 40 * 24, count))
     scans = [
@@ -409,8 +409,12 @@ def test_the_flagged_share_is_the_stated_one() -> None:
         )
     ]
     scans.sort(key=lambda s: s.occurred_at)
-    one = core(probability=probability)
     half = len(scans) // 2
-    one.observe(batch(scans[:half]))
-    stalls = [d for d in said(one.observe(batch(scans[half:]))) if isinstance(d, StallOpened)]
-    assert 0.5 * probability < len(stalls) / (count / 2) < 1.8 * probability
+    flagged = []
+    for late_cost in (0.002, 0.02, 0.2):
+        one = core(late_cost=late_cost)
+        one.observe(batch(scans[:half]))
+        stalls = [d for d in said(one.observe(batch(scans[half:]))) if isinstance(d, StallOpened)]
+        flagged.append(len(stalls) / (count / 2))
+    assert flagged[0] < flagged[1] < flagged[2]
+    assert flagged[1] < 0.01

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from detectors.base import Batch, Core, Output, Rejected
 from detectors.events import Milestone, TrackingEvent
 from detectors.parcels import ParcelsCore
+from detectors.places import Place
 from tests.detectors.contract import (
     CORE_CHECKS,
     PAGES,
@@ -91,12 +92,13 @@ def test_histograms_stay_bounded() -> None:
             )
         ]  # fmt: skip
         core.observe(batch(sorted(scans, key=lambda s: s.occurred_at)))
-    dwell = core._usual.dwells.plain
-    sketches = dwell.times.sketches
+    dwells = core._usual.dwells
+    sketches = dwells.model.times.sketches
     assert len(sketches) <= 20
     assert sketches.pending <= 20 + 40
     assert sketches.codes() <= 4 * 20 + 200
-    assert dwell.explain(dwell.code("swift", "new>lane", "picked_up")) is not None
+    place = Place("swift", "new", "new", "lane", "")
+    assert dwells.explain(dwells.code(place, "picked_up")) is not None
 
 
 def test_silent_without_knowledge() -> None:

@@ -68,7 +68,7 @@ def test_chunks_do_not_show(small: Path, whole: Replayed, chunk: int) -> None:
 def test_more_partitions_learn_as_well(small: Path) -> None:
     """Parcels are judged alike in two partitions and in five: all know the same."""
     kinds = (StallOpened, StallCleared, SignoffAbnormal)
-    eager = {"parcels": {"probability": 0.03, "min_observations": 10}}
+    eager = {"parcels": {"late_cost": 0.5, "min_observations": 10}}
     config = replace(_config, detectors=type(_config.detectors).model_validate(eager))
     files = [small / "tracking.ndjson"], [small / "complaints.ndjson"]
     some, others = (
