@@ -149,6 +149,7 @@ def fill(brokers: str, topic: str, blocks: Iterable[Block]) -> int:
         {
             "bootstrap.servers": brokers,
             "partitioner": "murmur2_random",
+            "enable.idempotence": True,
             "compression.type": "lz4",
             "linger.ms": 20,
             "queue.buffering.max.messages": 500_000,

@@ -141,6 +141,7 @@ def main() -> None:
         {
             "bootstrap.servers": options.brokers,
             "partitioner": "murmur2_random",
+            "enable.idempotence": True,
             "compression.type": "lz4",
             "linger.ms": 2,
             "queue.buffering.max.messages": 1_000_000,

@@ -86,6 +86,7 @@ class Stage:
                 "bootstrap.servers": self.kafka.brokers,
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
+                "enable.idempotence": True,
             }
         )
         for number, scan in enumerate(scans):

@@ -48,7 +48,13 @@ def chosen(decisions: Sequence[Decision]) -> tuple[StallOpened, StallCleared]:
 
 def feed(work: Delivering, world: Simulation, since: float, until: float) -> None:
     """Write what arrives from a time on and before another one, seconds since the epoch."""
-    producer = Producer({"bootstrap.servers": work.kafka.brokers, "partitioner": "murmur2_random"})
+    producer = Producer(
+        {
+            "bootstrap.servers": work.kafka.brokers,
+            "partitioner": "murmur2_random",
+            "enable.idempotence": True,
+        }
+    )
     for source, (key, value, arrival_ms) in world.records():
         if since <= arrival_ms / 1000 < until:
             producer.produce(work.kafka.topic(source), value, key)

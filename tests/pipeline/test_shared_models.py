@@ -36,7 +36,13 @@ def _world(stage: Stage) -> list[Decision]:
     world = simulate(parcels=2500, days=8, seed=4)
     write_simulation(world, folder)
     producer = Producer(
-        {"bootstrap.servers": stage.kafka.brokers, "partitioner": "murmur2_random", "linger.ms": 5}
+        {
+            "bootstrap.servers": stage.kafka.brokers,
+            "partitioner": "murmur2_random",
+            "linger.ms": 5,
+            # Without it a batch that is tried again comes after those behind it.
+            "enable.idempotence": True,
+        }
     )
     for source, (key, value, _) in world.records():
         producer.produce(stage.kafka.topic(source), value, key)

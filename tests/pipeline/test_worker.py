@@ -179,7 +179,7 @@ def test_refuses_a_broken_ring(stage: Stage) -> None:
     reader.assign([TopicPartition(topic, 0, 0)])
     first = reader.consume(1, 20)[0]
     reader.close()
-    producer = Producer({"bootstrap.servers": stage.kafka.brokers})
+    producer = Producer({"bootstrap.servers": stage.kafka.brokers, "enable.idempotence": True})
     producer.produce(topic, None, first.key(), partition=0)
     assert producer.flush(20) == 0
     child = stage.worker()
