@@ -1,9 +1,11 @@
 """A task takes records once, and sends what follows where it belongs."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
-from configs.load import load_config
+from configs.load import Config, load_config
 from detectors.base import Cell, Counts, Lesson, Metric
 from detectors.lessons import DELAY
 from pipeline.partition import partition_of
@@ -13,6 +15,13 @@ from tests.pipeline.counting import counting_config
 from tests.pipeline.stage import events
 
 PARTITIONS = 4
+
+
+def hourly() -> Config:
+    """Return the shipped configuration with epochs of an hour."""
+    config = load_config()
+    parcels = config.parcels.model_copy(update={"epoch_seconds": 3600})
+    return replace(config, detectors=config.detectors.model_copy(update={"parcels": parcels}))
 
 
 def task() -> Task:
@@ -121,7 +130,7 @@ def tell(outcome: Outcome, tasks: list[Task]) -> Outcome:
 
 def test_scans_wait_for_lessons() -> None:
     """Two partitions keep within DELAY epochs of each other; what waits is taken up later."""
-    config = load_config()
+    config = hourly()
     tasks = [Task(number, 2, config) for number in range(2)]
     first = [event for hour in range(9) for event in scans(3, hour * HOUR)]
     first = [record._replace(offset=place) for place, record in enumerate(first)]
@@ -146,7 +155,7 @@ def test_scans_wait_for_lessons() -> None:
 
 def test_how_often_scans_wait_does_not_show() -> None:
     """A partition that had to wait at every epoch is as one that never had to."""
-    config = load_config()
+    config = hourly()
     records = [
         record._replace(offset=place)
         for place, record in enumerate(
