@@ -7,7 +7,6 @@ first of the two, and what else is known of it. What is learned is a histogram f
 was expected of them.
 """
 
-import math
 from statistics import NormalDist
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +25,6 @@ Mask = NDArray[np.bool_]
 
 _NORMAL: Final = NormalDist()
 _Z90: Final = _NORMAL.inv_cdf(0.9)
-_Z99: Final = _NORMAL.inv_cdf(0.99)
 _LEVELS: Final = 3
 PARTS: Final = "\x1e"
 """Between the parts of a lane (place, region, goal) and of a step (stage, service, ...)."""
@@ -335,17 +333,23 @@ class DwellModel(base.SupervisedAnomalyDetector):
         return found
 
     def explain(self, code: int) -> Segment | None:
-        """Return which segment speaks for a code and what it knows; None for no opinion.
+        """Return what is expected of a code's dwells, and who has seen enough to stand for it.
 
-        Where no segment has seen enough on its own, what is expected from others is told.
+        None for no opinion. Times are those that waits follow from, with all that is known of the
+        way and the place; the segment is the most special one that has seen enough by itself.
         """
-        told = self.foretell(np.array([code]))
+        codes = np.array([code])
+        told = self.foretell(codes)
         if not told.known[0]:
             return None
-        mean, spread = float(told.mean[0]), float(told.spread[0])
-        median, q90, q99 = (math.exp(mean + spread * z) for z in (0.0, _Z90, _Z99))
+        residual = self.residual_codes(codes)
+        median = float(np.exp(told.mean[0]))
+        q90 = median * float(
+            np.exp(told.spread[0] * max(self.survival.beyond(residual, 0.1)[0], 0.0))
+        )
+        q99 = max(float(self.usual_many(codes)[0]), q90)
         step = self.times.sketches.name_of(code).split(SEPARATOR)[-1]
-        return self.times.explain(code) or Segment(
+        stands = self.times.explain(code) or Segment(
             carrier="",
             lane="",
             stage=_stage_in_words(step),
@@ -354,6 +358,7 @@ class DwellModel(base.SupervisedAnomalyDetector):
             q90=q90,
             q99=q99,
         )
+        return msgspec.structs.replace(stands, median=median, q90=q90, q99=q99)
 
     def learn_one(self, x: dict[base.typing.FeatureName, Any], y: base.typing.Target) -> None:
         """Count one dwell: `learn_many` of one."""

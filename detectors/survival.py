@@ -64,6 +64,11 @@ class Survival:
         place = self._read(codes)
         return self._far[place]
 
+    def beyond(self, codes: Codes, share: float) -> Floats:
+        """Return what such a share of residuals is beyond."""
+        place = self._read(codes)
+        return _crossing(self._tables[place], share)
+
     def rare(self, codes: Codes) -> Floats:
         """Return what one residual in 100 is beyond."""
         place = self._read(codes)

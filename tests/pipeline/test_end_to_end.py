@@ -30,10 +30,10 @@ FOREWARN = [sys.executable, "-m", "pipeline.cli"]
 
 
 def chosen(decisions: Sequence[Decision]) -> tuple[StallOpened, StallCleared]:
-    """Return a stall that is paid for, does not worsen and ends, of a parcel that has one only."""
+    """Return a stall that is paid for and ends, of a parcel nothing else is said of."""
     policies = load_config().policies
     stalls = [d for d in decisions if isinstance(d, StallOpened | StallWorsened | StallCleared)]
-    count = Counter(d.subject for d in stalls)
+    count = Counter(d.subject for d in decisions)
     ends = {d.episode_id: d for d in stalls if isinstance(d, StallCleared)}
     for opened in stalls:
         cleared = ends.get(opened.episode_id)
