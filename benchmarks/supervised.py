@@ -42,9 +42,9 @@ class Supervised:
         self._child: Child | None = None
         self._thread = threading.Thread(target=self._supervise, name=f"supervise {name}")
 
-    def kill(self) -> None:
-        """SIGKILL: it has no chance to say anything."""
-        self._send(signal.SIGKILL)
+    def kill(self) -> bool:
+        """SIGKILL: it has no chance to say anything; False when nothing ran just then."""
+        return self._send(signal.SIGKILL)
 
     def freeze(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after some seconds."""
@@ -61,11 +61,13 @@ class Supervised:
         self._thread.join(timeout=60)
         return self.exits[-1] if self.exits else 0
 
-    def _send(self, number: signal.Signals) -> None:
+    def _send(self, number: signal.Signals) -> bool:
         child = self._child
         if child is not None and child.running:
             with contextlib.suppress(ProcessLookupError):  # it ended this very moment
                 child.send(number)
+                return True
+        return False
 
     def _supervise(self) -> None:
         while not self._stopping.is_set():

@@ -26,7 +26,8 @@ def _torment(workers: list[Supervised], dice: random.Random) -> None:
     for deed in ("kill", "freeze", "kill"):
         victim = dice.choice(workers)
         if deed == "kill":
-            victim.kill()
+            while not victim.kill():  # between two starts there is nobody to kill
+                threading.Event().wait(0.1)
         else:
             victim.freeze(SESSION_SECONDS + 2)
         threading.Event().wait(dice.uniform(1, 3))
