@@ -296,19 +296,17 @@ class DwellModel(base.SupervisedAnomalyDetector):
 
     def usual_many(self, codes: Codes) -> Floats:
         """Return the 99th percentile of usual dwells, seconds, told by their body."""
-        told = self.foretell(codes)
-        usual: Floats = np.exp(
-            told.mean + told.spread * self.survival.far(self.residual_codes(codes))
-        )
-        return usual
+        return self._seconds(codes, self.survival.far(self.residual_codes(codes)))
 
     def rare_many(self, codes: Codes) -> Floats:
         """Return what one dwell in 100 is heard to take longer than, seconds."""
+        return self._seconds(codes, self.survival.rare(self.residual_codes(codes)))
+
+    def _seconds(self, codes: Codes, z: Floats) -> Floats:
+        """Return how long dwells are that end so far from what is expected of them."""
         told = self.foretell(codes)
-        rare: Floats = np.exp(
-            told.mean + told.spread * self.survival.rare(self.residual_codes(codes))
-        )
-        return rare
+        seconds: Floats = np.exp(told.mean + told.spread * z)
+        return seconds
 
     def score_many(self, codes: Codes, seconds: Floats) -> Floats:
         """Return the share of usual dwells shorter than each, NaN where there is no opinion."""
@@ -344,9 +342,8 @@ class DwellModel(base.SupervisedAnomalyDetector):
             return None
         residual = self.residual_codes(codes)
         median = float(np.exp(told.mean[0]))
-        q90 = median * float(
-            np.exp(told.spread[0] * max(self.survival.beyond(residual, 0.1)[0], 0.0))
-        )
+        above = np.maximum(self.survival.beyond(residual, 0.1), 0.0)
+        q90 = float(self._seconds(codes, above)[0])
         q99 = max(float(self.usual_many(codes)[0]), q90)
         step = self.times.sketches.name_of(code).split(SEPARATOR)[-1]
         stands = self.times.explain(code) or Segment(

@@ -3,7 +3,7 @@
 A silence ends with the next scan that is seen, which is not always the next one that is made: some
 carriers skip departures, and one scan in a hundred is lost. So a silence is a mixture over the
 next milestone, each with dwells of its own. Each is told in two clocks, plain time and working time
-(`detectors.working_clock`), and goes by the one that has foretold its dwells better.
+(`detectors.working_clock`), and goes by the one in which less has to be waited for one in 100.
 
 The moment to speak is the wait of least cost (`detectors.waits`).
 """
@@ -253,7 +253,7 @@ class Dwells:
         self.gains.count_many(self._gain_of[dwell[known, _PLAIN]], bins_around_zero(ratio, _STEP))
 
     def _working(self, plain: Codes) -> Mask:
-        """Tell which dwells are better told in working time, by their codes in plain time."""
+        """Tell of which dwells less has to be waited in working time; by codes in plain time."""
         found = self._gain_works[plain]
         if len(found) and found.min() < 0:
             asked = once(plain[found < 0])
