@@ -64,24 +64,13 @@ def _layout(sample: Sample) -> Iterator[str]:
 
 def _tracking(sample: Sample, chosen: Mapping[StrEnum, str]) -> Iterator[str]:
     yield "tracking:"
-    yield from _required(sample, chosen)
+    yield from _required(_REQUIRED, sample, chosen)
     yield from _others(Field, _REQUIRED, chosen)
 
 
 def _complaints(sample: Sample, chosen: Mapping[StrEnum, str]) -> Iterator[str]:
     yield "complaints:  # rows say what is complained about; for scans write tracking: instead"
-    for field in _REQUIRED_OF_COMPLAINTS:
-        column = chosen.get(field)
-        if column is None and field is ComplaintField.REGION:
-            yield "  region: {constant: REGION}  # no column names one: write it here"
-        elif column is None:
-            yield f"  {field}: COLUMN  # not found: which one is it?"
-        elif field is ComplaintField.OCCURRED_AT:
-            yield from _time(column, sample.columns[column])
-        elif field is ComplaintField.CUSTOMER_ID:
-            yield f"  {field}: {_quoted(column)}  # becomes a pseudonym under ingest.pseudonym_key"
-        else:
-            yield f"  {field}: {_quoted(column)}"
+    yield from _required(_REQUIRED_OF_COMPLAINTS, sample, chosen)
     column = chosen.get(ComplaintField.CATEGORY)
     if column is not None:
         yield from _category(column, sample.columns[column])
@@ -121,17 +110,22 @@ def _time_zone(sample: Sample, column: str | None) -> Iterator[str]:
         yield "                  # e.g. Europe/Berlin. Without a zone every row is rejected"
 
 
-def _required(sample: Sample, chosen: Mapping[StrEnum, str]) -> Iterator[str]:
-    for field in _REQUIRED:
+def _required(
+    fields: Sequence[StrEnum], sample: Sample, chosen: Mapping[StrEnum, str]
+) -> Iterator[str]:
+    for field in fields:
         column = chosen.get(field)
-        if column is None and field is Field.CARRIER:
-            yield "  carrier: {constant: CARRIER}  # no column names one: write it here"
+        if column is None and field in _MAY_BE_CONSTANT:
+            constant = field.name
+            yield f"  {field}: {{constant: {constant}}}  # no column names one: write it here"
         elif column is None:
             yield f"  {field}: COLUMN  # not found: which one is it?"
-        elif field is Field.OCCURRED_AT:
-            yield from _time(column, sample.columns[column])
         elif field is Field.MILESTONE:
             yield from _milestone(column, sample.columns[column])
+        elif field == _OCCURRED:
+            yield from _time(column, sample.columns[column])
+        elif field is ComplaintField.CUSTOMER_ID:
+            yield f"  {field}: {_quoted(column)}  # becomes a pseudonym under ingest.pseudonym_key"
         else:
             yield f"  {field}: {_quoted(column)}"
 
@@ -196,6 +190,7 @@ def _name(path: Path) -> str:
     return joined[:60] or "export"
 
 
+_MAY_BE_CONSTANT: Final = (Field.CARRIER, ComplaintField.REGION)
 _REQUIRED: Final = (Field.PARCEL_ID, Field.CARRIER, Field.MILESTONE, Field.OCCURRED_AT)
 _REQUIRED_OF_COMPLAINTS: Final = (
     ComplaintField.COMPLAINT_ID,
