@@ -18,6 +18,7 @@ does the same for a program. Tests that use a part run after those that use none
 `slow` last.
 """
 
+import gc
 import re
 from collections.abc import Iterator
 from uuid import uuid4
@@ -54,6 +55,13 @@ def _cost(item: pytest.Item) -> int:
     if item.get_closest_marker("slow"):
         return 2
     return int(not _PARTS.isdisjoint(getattr(item, "fixturenames", ())))
+
+
+@pytest.hookimpl(trylast=True)  # after fixtures end, before pytest looks for what was left open
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """What a test left open fails that test, not one that runs when it is found much later."""
+    if item.get_closest_marker("slow"):
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

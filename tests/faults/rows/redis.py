@@ -84,35 +84,36 @@ async def killed(run: Run) -> None:
 async def flushed(run: Run) -> None:
     """Emptied again and again while it is used."""
     await first(run, 8)
-    redis = client(run)
-    step = _step(run.dice.choice(["reserving", "promising", "asking", "settling", "following"]))
-    flushes: list[asyncio.Future[Any]] = []
-    trap = step.trap(lambda: flushes.append(asyncio.ensure_future(redis.flushall())))
-    run.proxies[step.part].traps = [trap]
-    await rest(run, 8)
-    for _ in range(3):
-        await asyncio.sleep(run.dice.uniform(0, 0.4))
-        await redis.flushall()
-    run.fault_over()
-    await asyncio.gather(*flushes)
-    await redis.aclose()
+    async with client(run) as redis:
+        flushes: list[asyncio.Future[Any]] = []
+        step = _step(run.dice.choice(["reserving", "promising", "asking", "settling", "following"]))
+        await run.strike(step, lambda: flushes.append(asyncio.ensure_future(redis.flushall())))
+        await rest(run, 8)
+        for _ in range(3):
+            await asyncio.sleep(run.dice.uniform(0, 0.4))
+            await redis.flushall()
+        run.fault_over()
+
+        async def struck() -> bool:
+            return bool(flushes)
+
+        await run.until(struck, f"it comes to {step.name}")
+        await asyncio.gather(*flushes)
 
 
 @row("redis-snapshot", GROUP + ": old snapshot", checks=refused, **SMALL)
 async def snapshot(run: Run) -> None:
     """Comes back as it was before the last coupons."""
     await first(run, 8)
-    redis = client(run)
-    await redis.save()
-    await redis.aclose()
+    async with client(run) as redis:
+        await redis.save()
     await run.decide(*(stall(n) for n in range(8, 16)))
     await run.coupons(16)
     child = run.redis.child
     await asyncio.to_thread(child.kill)
     await asyncio.to_thread(child.start)
-    redis = client(run)
-    assert await redis.exists(f"{{{run.name}}}:remedies"), "the snapshot is there"
-    await redis.aclose()
+    async with client(run) as redis:
+        assert await redis.exists(f"{{{run.name}}}:remedies"), "the snapshot is there"
     run.fault_over()
     await rest(run, 16)
 
@@ -132,13 +133,12 @@ async def slow(run: Run) -> None:
 async def full(run: Run) -> None:
     """Refuses to write, in the middle of it."""
     await first(run, 8)
-    redis = client(run)
-    await rest(run, 8)
-    await asyncio.sleep(run.dice.uniform(0, 0.2))
-    await redis.config_set("maxmemory", "1")
-    await asyncio.sleep(run.dice.uniform(0.3, 1.5))
-    await redis.config_set("maxmemory", "0")
-    await redis.aclose()
+    async with client(run) as redis:
+        await rest(run, 8)
+        await asyncio.sleep(run.dice.uniform(0, 0.2))
+        await redis.config_set("maxmemory", "1")
+        await asyncio.sleep(run.dice.uniform(0.3, 1.5))
+        await redis.config_set("maxmemory", "0")
     run.fault_over()
 
 
@@ -151,17 +151,16 @@ async def promoted(run: Run) -> None:
     replica = await asyncio.to_thread(server.__enter__)
     try:
         port = int(replica.url.rsplit(":", 1)[1].split("/")[0])
-        inside = Redis.from_url(replica.url)
-        await _tell(inside, "REPLICAOF", "127.0.0.1", run.redis.url[18:-2])
-        await first(run, 8)
-        await _synced(run, inside)
-        replica.child.send(signal.SIGSTOP)
-        await run.decide(*(stall(n) for n in range(8, 16)))
-        await run.coupons(16)
-        await asyncio.to_thread(run.redis.child.kill)
-        replica.child.send(signal.SIGCONT)
-        await _tell(inside, "REPLICAOF", "NO", "ONE")
-        await inside.aclose()
+        async with Redis.from_url(replica.url) as inside:
+            await _tell(inside, "REPLICAOF", "127.0.0.1", run.redis.url[18:-2])
+            await first(run, 8)
+            await _synced(run, inside)
+            replica.child.send(signal.SIGSTOP)
+            await run.decide(*(stall(n) for n in range(8, 16)))
+            await run.coupons(16)
+            await asyncio.to_thread(run.redis.child.kill)
+            replica.child.send(signal.SIGCONT)
+            await _tell(inside, "REPLICAOF", "NO", "ONE")
         run.proxies[Part.REDIS].target = port
         run.fault_over()
         await rest(run, 16)
