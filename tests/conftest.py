@@ -57,10 +57,11 @@ def _cost(item: pytest.Item) -> int:
     return int(not _PARTS.isdisjoint(getattr(item, "fixturenames", ())))
 
 
-@pytest.hookimpl(trylast=True)  # after fixtures end, before pytest looks for what was left open
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """What a test left open fails that test, not one that runs when it is found much later."""
-    if item.get_closest_marker("slow"):
+@pytest.fixture(autouse=True)
+def _left_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a slow test leaves open fails that test, not one that runs when it is found."""
+    yield
+    if request.node.get_closest_marker("slow"):
         gc.collect()
 
 
