@@ -50,6 +50,8 @@ class ParcelsConfig(Section):
     """No silence shorter than this is a stall."""
     recheck_seconds: Annotated[StrictInt, Field(ge=60)] = 86_400
     """How often a parcel is looked at again while nobody can tell what is usual for it."""
+    unheard_days: Annotated[float, Field(ge=0, le=60)] = 4.0
+    """For so long, at most, a carrier that is not heard excuses its parcels' silences; 0: never."""
     customs_days: Days = 7.0
     """A parcel in customs for longer is overdue."""
     expire_days: Days = 60.0

@@ -83,6 +83,7 @@ class Movements:
 
     def take(self, scans: Scans, start: int, stop: int) -> None:
         """Take scans start..stop, all of one epoch: parcel by parcel, round by round."""
+        self._usual.hearing.begin(scans, start, stop)
         taken = self._admit(scans, start, stop)
         order = np.argsort(scans.rows[taken], kind="stable")
         while len(order):
@@ -96,6 +97,7 @@ class Movements:
             self._round(scans, taken[np.sort(order[first])])
             order = order[~first]
         self._timers.fire_until(int(scans.minute[stop - 1]))
+        self._usual.hearing.end()
 
     def _admit(self, scans: Scans, start: int, stop: int) -> Index:
         """Find the rows of scans, made where there is room; return the scans that have one."""

@@ -19,6 +19,7 @@ from detectors import complaints, counts, flow, parcels
 from detectors.base import StateError
 from detectors.dealing import Homes, added, dealt, read_table
 from detectors.expectation import merged_pools
+from detectors.hearing import merged_hearing
 from detectors.lessons import NEVER
 from detectors.merging import (
     moved_sketches,
@@ -46,6 +47,7 @@ class ParcelsPart(NamedTuple):
     rows: Unpacked
     names: _Names
     carriers: _Names
+    heard: bytes
     models: list[bytes]
     inbox: bytes
     partials: bytes
@@ -66,12 +68,15 @@ class ParcelsPart(NamedTuple):
 
 def read_parcels(blob: bytes) -> ParcelsPart:
     """Return what a parcels core's `dump(0, 1)` holds; raises `StateError`."""
-    scalars, (rows, names, carriers, *models, inbox, partials) = unpack(parcels.VERSION, blob)
+    scalars, (rows, names, carriers, heard, *models, inbox, partials) = unpack(
+        parcels.VERSION, blob
+    )
     return ParcelsPart(
         scalars,
         unpack_rows(rows, ROW),
         _listed(names, MOST_NAMES),
         _listed(carriers, MOST_CARRIERS),
+        heard,
         models,
         inbox,
         partials,
@@ -95,6 +100,7 @@ def moved_parcels(
         moved_sketches(each, [le.tallies[n] for le in lessons if len(le.tallies) > n], count)
         for n, each in enumerate(zip(*(part.models for part in old), strict=True))
     ]
+    heard = merged_hearing([part.heard for part in old])
     inbox = new_inbox(lessons, epoch_start(scalars["clock"], epoch_seconds), count)
     moved = []
     for home, mine in enumerate(zip(*models, strict=True)):
@@ -103,7 +109,7 @@ def moved_parcels(
         waiting.through = through
         for part in old[home::count]:
             waiting.join(part.partials)
-        moved.append(pack(parcels.VERSION, scalars, [*rows, *mine, inbox, waiting.dump()]))
+        moved.append(pack(parcels.VERSION, scalars, [*rows, heard, *mine, inbox, waiting.dump()]))
     return moved
 
 

@@ -34,18 +34,19 @@ from detectors.episodes import Episodes
 from detectors.events import TrackingEvent
 from detectors.lessons import NEVER
 from detectors.movements import Movements
+from detectors.names import Names
 from detectors.parcel_table import ParcelTable
 from detectors.partials import PartialCounts
 from detectors.pupil import Pupil
 from detectors.sayings import Sayings
 from detectors.scan_columns import ScanColumns, Seconds, columns_of
 from detectors.scans import Scans
-from detectors.table import pack, unpack
+from detectors.table import Table, pack, unpack
 from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
 
-VERSION: Final = 9
+VERSION: Final = 10
 
 
 class ParcelsCore:
@@ -75,6 +76,8 @@ class ParcelsCore:
         No silence shorter than this is a stall.
     recheck_seconds
         How often a parcel is looked at again while nobody can tell what is usual for it.
+    unheard_days
+        For so long, at most, a carrier that is not heard excuses its parcels' silences.
     customs_days
         A parcel in customs for longer is overdue.
     expire_days
@@ -117,6 +120,7 @@ class ParcelsCore:
         max_segments: int = 50_000,
         least_wait_seconds: float = 3600.0,
         recheck_seconds: int = DAY_SECONDS,
+        unheard_days: float = 4.0,
         customs_days: float = 7.0,
         expire_days: float = 60.0,
         retention_days: float = 45.0,
@@ -146,6 +150,7 @@ class ParcelsCore:
             min_observations=min_observations,
             max_segments=max_segments,
             least_wait_seconds=least_wait_seconds,
+            unheard_days=unheard_days,
             soonest_probability=soonest_probability,
             wrong_signoffs=wrong_signoffs,
             late_share=late_share,
@@ -258,8 +263,8 @@ class ParcelsCore:
 
     def dump(self, page: int, pages: int) -> bytes:
         """Return one page in full; what is not in pages stands on the first."""
-        parcels, usual = self._parcels, self._usual
-        blobs = [part.dump(page, pages) for part in (parcels, parcels.names, parcels.carriers)]
+        usual = self._usual
+        blobs = [part.dump(page, pages) for part in self._tables()]
         blobs += [sketches.dump(page, pages) for sketches in usual.sketches()]
         blobs += [self._pupil.inbox.dump(page, pages), self._partials.dump() if page == 0 else b""]
         return pack(VERSION, self._scalars(), blobs)
@@ -271,15 +276,16 @@ class ParcelsCore:
         parcels.load(page, pages, blobs[0])
         parcels.names.apply(blobs[1])
         parcels.carriers.apply(blobs[2])
-        for sketches, part in zip(usual.sketches(), blobs[3:-2], strict=True):
+        usual.hearing.table.load(page, pages, blobs[3])
+        for sketches, part in zip(usual.sketches(), blobs[4:-2], strict=True):
             sketches.load(page, pages, part)
         self._pupil.inbox.load(page, pages, blobs[-2])
         self._restore(scalars, blobs[-1])
 
     def changes(self) -> bytes:
         """Return what changed since the last call."""
-        parcels, usual = self._parcels, self._usual
-        blobs = [part.changes() for part in (parcels, parcels.names, parcels.carriers)]
+        usual = self._usual
+        blobs = [part.changes() for part in self._tables()]
         blobs += [sketches.changes() for sketches in usual.sketches()]
         blobs += [self._pupil.inbox.changes(), self._partials.changes()]
         return pack(VERSION, self._scalars(), blobs)
@@ -291,10 +297,16 @@ class ParcelsCore:
         parcels.apply(blobs[0])
         parcels.names.apply(blobs[1])
         parcels.carriers.apply(blobs[2])
-        for sketches, told in zip(usual.sketches(), blobs[3:-2], strict=True):
+        usual.hearing.table.apply(blobs[3])
+        for sketches, told in zip(usual.sketches(), blobs[4:-2], strict=True):
             sketches.apply(told)
         self._pupil.inbox.apply(blobs[-2])
         self._restore(scalars, blobs[-1])
+
+    def _tables(self) -> tuple[ParcelTable, Names, Names, Table]:
+        """Return the state but for histograms, lessons and counts."""
+        parcels = self._parcels
+        return parcels, parcels.names, parcels.carriers, self._usual.hearing.table
 
     def _scalars(self) -> dict[str, Any]:
         return {"clock": self.clock, "promised": max(self.clock, self._pupil.promised)}
@@ -302,7 +314,7 @@ class ParcelsCore:
     def _unpack(self, blob: bytes) -> tuple[dict[str, Any], list[bytes]]:
         scalars, blobs = unpack(VERSION, blob)
         if (
-            len(blobs) != 5 + len(self._usual.sketches())
+            len(blobs) != 6 + len(self._usual.sketches())
             or scalars.keys() != self._scalars().keys()
         ):
             raise StateError("the state of a parcels core has other parts")

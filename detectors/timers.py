@@ -119,6 +119,7 @@ class Timers:
         due = block["due"].astype(np.int64)
         wait = self._usual.waits(block)
         until = self.until(wait, block["last_at"], due)
+        until = self._usual.hearing.excused(block, due, until)
         stalled: Mask = ~np.isnan(wait) & (until <= due)
         until[stalled] = NEVER
         self._parcels.rows["wait_until"][rows] = until

@@ -12,6 +12,7 @@ import numpy as np
 
 from detectors.dwell import Segment, SegmentTimes
 from detectors.dwells import Dwells
+from detectors.hearing import Hearing
 from detectors.histograms import EDGES
 from detectors.journeys import Ahead, Journeys
 from detectors.last_steps import LastSteps
@@ -40,6 +41,7 @@ class Usual:
         min_observations: int,
         max_segments: int,
         least_wait_seconds: float,
+        unheard_days: float,
         soonest_probability: float,
         wrong_signoffs: float = 0.003,
         late_share: float = 0.0,
@@ -84,6 +86,14 @@ class Usual:
             max_segments=max_segments,
             shared=shared,
         )
+        self.hearing = Hearing(
+            parcels,
+            unheard_days=unheard_days,
+            half_life_days=half_life_days,
+            min_observations=min_observations,
+            max_carriers=max_segments,
+            shared=shared,
+        )
         self._legs = Answers(self._leg_soonness)
         self.forget_codes()
 
@@ -92,7 +102,8 @@ class Usual:
         last_steps = self.last_steps.model.sketches()
         journeys = (self.journeys.times, self.journeys.asked)
         dwells = self.dwells.sketches()
-        return *dwells, self.last_leg.sketches, *last_steps, *journeys
+        heard = self.hearing.sketches()
+        return *dwells, self.last_leg.sketches, *last_steps, *journeys, *heard
 
     def forget_codes(self) -> None:
         """Forget what is derived: after loading, or when there are too many codes."""
@@ -100,6 +111,7 @@ class Usual:
         self.last_leg.forget_codes()
         self.last_steps.forget_codes()
         self.journeys.forget_codes()
+        self.hearing.forget_codes()
         self._places = Places(self._parcels)
         self._segment_of = np.full(64 * _STAGES, -1, np.int64)
         self._leg_of = np.full(64, -1, np.int64)
@@ -112,6 +124,7 @@ class Usual:
             sketches.fold(day)
         self.dwells.forget_answers()
         self.journeys.folded()
+        self.hearing.forget_answers()
         self._forget_answers()
 
     def take(self) -> list[Tally]:

@@ -1,15 +1,16 @@
-"""Working time: the hours of the week in which a carrier's stages come to an end, learned.
+"""Clocks of the week that stand still while a carrier is closed, learned.
 
-A silence over a closed Sunday says nothing. The clock of a carrier's stage goes through each slot
-of the week as fast as dwells end there by those that wait there:
+A silence over a closed Sunday says nothing. A `WorkingClock` of a carrier's stage goes through each
+slot of the week as fast as dwells end there by those that wait there:
 
     speed[slot] = ends in the slot / dwells that went through it
 
 shrunk to the speed of everybody's stage, and scaled to 1 over the week. What goes through a slot
 is summed from the slots in which dwells began and ended, so that a dwell is two counts however
-long it lasted.
+long it lasted. An `ArrivalClock` of a carrier goes as fast as it is usually heard of.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -29,18 +30,21 @@ _PRIOR_ENDS: Final = 4.0
 """Ends in a slot until it is heard as much as everybody's."""
 _SLOWEST: Final = 0.02
 """Even a closed hour counts a little: no silence stands still for ever."""
-_BEGAN, _ENDED = "began", "ended"
 
 
-class WorkingClock:
-    """Clocks of carriers' stages, which stand still while they are closed.
+class WeekClock:
+    """Clocks that go through the slots of a week at speeds that are learned.
 
     Parameters
     ----------
+    name
+        Stands in the state.
+    counts
+        What is counted for each clock.
     half_life_days
         After so many days of the clock an observation counts half.
     min_observations
-        With fewer dwells, all hours are alike.
+        With fewer, all hours are alike.
     max_clocks
         Clocks kept; beyond, a carrier goes by everybody's.
     shared
@@ -49,6 +53,8 @@ class WorkingClock:
 
     def __init__(
         self,
+        name: str,
+        counts: Sequence[str],
         *,
         half_life_days: float,
         min_observations: int,
@@ -56,8 +62,9 @@ class WorkingClock:
         shared: bool = False,
     ) -> None:
         self.min_observations = min_observations
+        self._counts = tuple(counts)
         self.sketches = Sketches(
-            "clocks", half_life_days=half_life_days, max_rows=max_clocks, levels=3, shared=shared
+            name, half_life_days=half_life_days, max_rows=max_clocks, levels=3, shared=shared
         )
         self.forget_codes()
 
@@ -65,15 +72,15 @@ class WorkingClock:
         """Forget what is derived from the state."""
         self.sketches.forget_codes()
         self._numbers: dict[str, int] = {}
-        self._codes = np.zeros((64, 2), np.int64)
-        """Of each clock, the codes of the counts of beginnings and ends."""
+        self._codes = np.zeros((64, len(self._counts)), np.int64)
+        """Of each clock, the codes of what is counted for it."""
         self.forget_answers()
 
     def forget_answers(self) -> None:
         """Forget what was read, after folding."""
         self._read = np.zeros(len(self._codes), np.bool_)
         self._sums = np.zeros((len(self._codes), SLOTS + 1))
-        """Working time since the week began at the start of each slot, seconds."""
+        """Time on the clock since the week began at the start of each slot, seconds."""
 
     def code(self, carrier: str, stage: str) -> int:
         """Return the number of a clock, valid until `forget_codes`."""
@@ -85,21 +92,8 @@ class WorkingClock:
                 self._codes = np.concatenate([self._codes, np.zeros_like(self._codes)])
                 self._read = np.concatenate([self._read, np.zeros_like(self._read)])
                 self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)])
-            self._codes[number] = [self.sketches.code(f"{key} {what}") for what in (_BEGAN, _ENDED)]
+            self._codes[number] = [self.sketches.code(f"{key} {what}") for what in self._counts]
         return number
-
-    def learn_many(self, codes: Codes, began: Floats, ended: Floats) -> None:
-        """Count dwells from `began` to `ended`, seconds of the epoch; all of shape (n,)."""
-        first, last = (np.floor_divide(each, SLOT_SECONDS) for each in (began, ended))
-        laps = last // SLOTS - first // SLOTS
-        usable = (laps >= 0) & (laps <= _MOST_LAPS)
-        if not np.count_nonzero(usable):
-            return
-        codes, first, last, laps = codes[usable], first[usable], last[usable], laps[usable]
-        crossed = np.repeat(self._codes[codes, 0], laps.astype(np.int64))
-        both = np.concatenate([self._codes[codes, 0], self._codes[codes, 1], crossed])
-        slots = np.concatenate([first % SLOTS, last % SLOTS, np.full(len(crossed), _LAPS)])
-        self.sketches.count_many(both, slots.astype(np.int64))
 
     def elapsed(self, codes: Codes, began: Floats, ended: Floats) -> Floats:
         """Return the working seconds from `began` to `ended`, shape (n,)."""
@@ -146,6 +140,44 @@ class WorkingClock:
         return self._sums
 
     def _speeds(self, number: int) -> Floats:
+        """Return how fast a clock goes in each slot, mean 1, shape (SLOTS,)."""
+        raise NotImplementedError
+
+
+class WorkingClock(WeekClock):
+    """Clocks of carriers' stages, which stand still while they are closed."""
+
+    def __init__(
+        self,
+        *,
+        half_life_days: float,
+        min_observations: int,
+        max_clocks: int,
+        shared: bool = False,
+    ) -> None:
+        super().__init__(
+            "clocks",
+            ("began", "ended"),
+            half_life_days=half_life_days,
+            min_observations=min_observations,
+            max_clocks=max_clocks,
+            shared=shared,
+        )
+
+    def learn_many(self, codes: Codes, began: Floats, ended: Floats) -> None:
+        """Count dwells from `began` to `ended`, seconds of the epoch; all of shape (n,)."""
+        first, last = (np.floor_divide(each, SLOT_SECONDS) for each in (began, ended))
+        laps = last // SLOTS - first // SLOTS
+        usable = (laps >= 0) & (laps <= _MOST_LAPS)
+        if not np.count_nonzero(usable):
+            return
+        codes, first, last, laps = codes[usable], first[usable], last[usable], laps[usable]
+        crossed = np.repeat(self._codes[codes, 0], laps.astype(np.int64))
+        both = np.concatenate([self._codes[codes, 0], self._codes[codes, 1], crossed])
+        slots = np.concatenate([first % SLOTS, last % SLOTS, np.full(len(crossed), _LAPS)])
+        self.sketches.count_many(both, slots.astype(np.int64))
+
+    def _speeds(self, number: int) -> Floats:
         """Return how fast a clock goes in each slot, mean 1."""
         rows = self.sketches.rows(self._codes[number])
         speeds = np.ones(SLOTS)
@@ -161,9 +193,49 @@ class WorkingClock:
             prior = _PRIOR_ENDS / rate
             speeds = (ends + prior * rate * speeds) / (through + prior)
             speeds /= max(speeds.mean(), 1e-12)
-        speeds = np.maximum(speeds, _SLOWEST)
-        scaled: Floats = speeds / speeds.mean()
-        return scaled
+        return scaled(speeds)
+
+
+class ArrivalClock(WeekClock):
+    """Clocks of carriers, which go as often as something is heard of them."""
+
+    def __init__(
+        self,
+        *,
+        half_life_days: float,
+        min_observations: int,
+        max_clocks: int,
+        shared: bool = False,
+    ) -> None:
+        super().__init__(
+            "arrivals",
+            ("heard",),
+            half_life_days=half_life_days,
+            min_observations=min_observations,
+            max_clocks=max_clocks,
+            shared=shared,
+        )
+
+    def learn_many(self, codes: Codes, heard: Floats) -> None:
+        """Count when carriers were heard, seconds of the epoch; of shape (n,)."""
+        slots = np.floor_divide(heard, SLOT_SECONDS).astype(np.int64) % SLOTS
+        self.sketches.count_many(self._codes[codes, 0], slots)
+
+    def _speeds(self, number: int) -> Floats:
+        rows = self.sketches.rows(self._codes[number])
+        if rows[0, 1] < 0:
+            return np.ones(SLOTS)
+        heard = self.sketches.weights(int(rows[0, 1]))[:SLOTS]
+        if heard.sum() < self.min_observations:
+            return np.ones(SLOTS)
+        return scaled((heard + 1.0) / (heard.mean() + 1.0))
+
+
+def scaled(speeds: Floats) -> Floats:
+    """Return speeds with mean 1, none of them so slow that a silence stands still for ever."""
+    some: Floats = np.maximum(speeds, _SLOWEST)
+    mean: float = some.mean()
+    return some / mean
 
 
 def _passing(began: Floats, ended: Floats) -> Floats:

@@ -49,8 +49,13 @@ def batch(scans: Sequence[TrackingEvent]) -> Batch[TrackingEvent]:
 
 
 def core(**parameters: Any) -> ParcelsCore:
-    """Return a core that has opinions after 50 dwells."""
-    return ParcelsCore(source="parcels/0", config_version="test", **parameters)
+    """Return a core that has opinions after 50 dwells.
+
+    Its parcels come one after the other, so their carrier's silence is no excuse unless asked for.
+    """
+    return ParcelsCore(
+        source="parcels/0", config_version="test", **{"unheard_days": 0.0, **parameters}
+    )
 
 
 def said(outputs: Sequence[Output]) -> list[Any]:
