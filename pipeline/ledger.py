@@ -73,7 +73,9 @@ ENDED: Final = frozenset({State.ISSUED, State.REFUSED, State.HELD, State.PARKED}
 _OVER: Final = frozenset({State.ISSUED, State.REFUSED})
 
 
-class RemedyEntry(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_field="type"):
+class RemedyEntry(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="remedy", tag_field="type"
+):
     """A remedy came to a state."""
 
     remedy_id: str
@@ -100,7 +102,7 @@ class RemedyEntry(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_f
 
 
 class NotificationEntry(
-    msgspec.Struct, frozen=True, kw_only=True, tag="notification", tag_field="type"
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="notification", tag_field="type"
 ):
     """The customer was told, or cannot be told."""
 
