@@ -84,6 +84,11 @@ class Unknown(msgspec.Struct, frozen=True):
     retry_after_seconds: float | None = None
     """How long the other side asks to be left alone."""
 
+    @property
+    def text(self) -> str:
+        """Both in one line, the reason first: what the ledger keeps."""
+        return f"{self.reason}: {self.detail}"
+
 
 Outcome = Delivered | Refused | Unknown
 
