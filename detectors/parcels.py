@@ -45,7 +45,7 @@ from detectors.timers import DAY_SECONDS, Timers
 from detectors.traffic import HOUR_SECONDS, Traffic
 from detectors.usual import Usual
 
-VERSION: Final = 9
+VERSION: Final = 10
 
 
 class ParcelsCore:

@@ -17,6 +17,7 @@ from pipeline.patience import Patience
 from pipeline.promises import Promises
 from pipeline.remedies import Reason
 from sinks.base import Delivered, Outcome, Refused, Unknown, UnknownReason
+from sinks.last_look import look_first
 
 _WITHOUT_EFFECT: Final = frozenset(
     {UnknownReason.BUSY, UnknownReason.NOT_ACCEPTED_HERE, UnknownReason.GONE}
@@ -166,6 +167,7 @@ class Asker:
             )
         assert account.body is not None, "a reserved coupon has its body"
         message = coupon_message(request.remedy_id, account.body)
+        look_first(self._still_mine)
         await self._still_mine()
         return self._answer(account, await self._coupons.deliver(message))
 
@@ -222,6 +224,7 @@ class Asker:
 
     async def _tell(self, account: Account) -> NotificationEntry:
         request = account.request
+        look_first(self._still_mine)
         await self._still_mine()
         body = await self._promises.kept(account)
         outcome: Outcome

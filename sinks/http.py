@@ -20,6 +20,7 @@ from sinks.base import (
     UnknownReason,
 )
 from sinks.destination import Destination, Forbidden
+from sinks.last_look import last_look
 
 MAX_RESPONSE_BYTES: Final = 65_536
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
@@ -108,10 +109,20 @@ class HttpClient:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Never asks on a connection that holds an answer nobody asked for.
+    """Looks once more before a request, and never asks on a connection that holds a stray answer.
 
     aiohttp would hand such an answer (a receiver that answers twice) to the next request.
     """
+
+    async def connect(self, *args: Any, **options: Any) -> Connection:
+        """Return a connection, after a last look: what follows is the first byte."""
+        connection = await super().connect(*args, **options)
+        try:
+            await last_look()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:
         while (connection := await super()._get(key, traces)) is not None:
