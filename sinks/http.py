@@ -79,7 +79,7 @@ class HttpClient:
             self._session = self._connected()
         try:
             async with self._session.post(
-                self._destination.url, data=body, headers=headers, allow_redirects=False
+                self._destination.url, data=_Body(body), headers=headers, allow_redirects=False
             ) as answer:
                 content = await _head(answer)
                 return judge(answer.status, content, answer.headers.get("Retry-After"), now)
@@ -108,21 +108,24 @@ class HttpClient:
         )
 
 
+class _Body(aiohttp.BytesPayload):
+    """A body that is looked at once more before its request's first byte.
+
+    aiohttp keeps the head of a request back until its body is written, which it does in a task of
+    its own: of what waits until then nothing is sent when the look fails, and the connection is
+    closed.
+    """
+
+    async def write_with_length(self, *args: Any, **options: Any) -> None:
+        await last_look()
+        await super().write_with_length(*args, **options)
+
+
 class _Connector(aiohttp.TCPConnector):
-    """Looks once more before a request, and never asks on a connection that holds a stray answer.
+    """Never asks on a connection that holds an answer nobody asked for.
 
     aiohttp would hand such an answer (a receiver that answers twice) to the next request.
     """
-
-    async def connect(self, *args: Any, **options: Any) -> Connection:
-        """Return a connection, after a last look: what follows is the first byte."""
-        connection = await super().connect(*args, **options)
-        try:
-            await last_look()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:
         while (connection := await super()._get(key, traces)) is not None:
