@@ -8,11 +8,11 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StrictInt, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
 from configs.remedy_schema import FollowUp, Form, Person, Upgrade
 from configs.sections import Section
-from detectors.events import Milestone
+from detectors.events import ADDRESS_HASH, Milestone
 
 _UNITS: Final = {"min": 60.0, "h": 3600.0, "d": 86_400.0}
 _SPAN: Final = re.compile(r"(-?\d+(?:\.\d+)?)\s*(min|h|d)")
@@ -68,6 +68,9 @@ class Parcel(Journey):
     """When it was promised for."""
     value_minor: StrictInt | None = None
     service_level: Label | None = None
+    fragile: StrictBool | None = None
+    address_hash: Annotated[str, Field(pattern=f"^{ADDRESS_HASH.pattern}$")] | None = None
+    """Where it goes: 12 to 64 hexadecimal digits."""
 
 
 class Complaint(Section):

@@ -78,8 +78,7 @@ class Caps(Section):
     """A second, shorter window for a customer."""
     order: Cap
     address: Cap | None = None
-    """By `address_hash`, for many accounts at one door: for decisions that carry one. The shipped
-    detectors set none, because no event does."""
+    """By `address_hash`, for many accounts at one door: for parcels whose scans brought one."""
     remedies_per_day: Annotated[StrictInt, Field(ge=1)] = 100_000
     """Remedies of all customers together, with or without money, a UTC day of the decision."""
 

@@ -98,6 +98,14 @@ class CustomerColumn(Column):
     """Replace it by a keyed pseudonym. `false` only for a column that holds pseudonyms already."""
 
 
+class AddressColumn(Column):
+    """Where the address of delivery stands; `columns` for street, number and postcode."""
+
+    pseudonym: StrictBool = True
+    """Replace it by a keyed pseudonym. `false` only for a column that holds pseudonyms already: 12
+    to 64 hexadecimal digits."""
+
+
 Text = Annotated[Column, BeforeValidator(_column)]
 Time = Annotated[TimeColumn, BeforeValidator(_column)]
 Customer = Annotated[CustomerColumn, BeforeValidator(_column)]
@@ -142,6 +150,8 @@ class TrackingFields(_Section):
     """Supplier."""
     fragile: Text | None = None
     """true, yes, y or 1 for a fragile parcel."""
+    address_hash: Annotated[AddressColumn, BeforeValidator(_column)] | None = None
+    """Where it is delivered, as a pseudonym: for `caps.address` of the policies."""
     awaits_customer: Text | None = None
     """true, yes, y or 1 for a scan after which the customer has to act first."""
 

@@ -161,6 +161,9 @@ class _ParcelDecision(_Decision, frozen=True, kw_only=True):
     promised_at: Instant | None = None
     declared_value_minor: int | None = None
     service_level: str | None = None
+    fragile: bool | None = None
+    address_hash: str | None = None
+    """Of where it is delivered, a keyed pseudonym of twelve hexadecimal digits."""
 
 
 class _StallDecision(_ParcelDecision, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ major 1 is refused. Times are aware datetimes (RFC 3339 with an offset on the wi
 know. Where a producer gives no `received_at`, the record's timestamp stands in.
 """
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
@@ -18,6 +19,10 @@ import msgspec
 MAJOR_VERSION: Final = 1
 MAX_TEXT_LENGTH: Final = 4096
 """Longest string anywhere in an event, in characters; the wire limits bytes as well."""
+
+ADDRESS_HASH: Final = re.compile(r"[0-9a-f]{12,64}")
+"""A pseudonym of an address: hexadecimal digits, of which the first twelve count. Nothing else is
+taken, so no address can stand there by mistake."""
 
 MAX_VALUE_MINOR: Final = 10**15
 """Largest declared value: what a double still holds exactly, with room for sums."""
@@ -150,6 +155,8 @@ class TrackingEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     service_level: str | None = None
     supplier_id: str | None = None
     fragile: bool | None = None
+    address_hash: str | None = None
+    """A keyed pseudonym of where it is delivered, 12 to 64 hexadecimal digits in lower case."""
     awaits_customer: bool | None = None
     """From this scan on the customer has to act first (papers, duties): the clock of its silence
     stands still, and customs' too, until it moves. False says no more than None."""
@@ -186,6 +193,10 @@ class TrackingEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         ):
             raise InvalidEvent(
                 Invalid.IMPOSSIBLE_VALUE, f"declared_value_minor is not in 0..{MAX_VALUE_MINOR}"
+            )
+        if self.address_hash is not None and not ADDRESS_HASH.fullmatch(self.address_hash):
+            raise InvalidEvent(
+                Invalid.IMPOSSIBLE_VALUE, "address_hash is not of 12 to 64 hexadecimal digits"
             )
         if "/" in self.carrier:
             raise _bad_carrier()

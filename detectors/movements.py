@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.base import GRID_SECONDS, Rejected, RejectReason
 from detectors.deliveries import Deliveries
@@ -50,6 +51,8 @@ _AWAITS: Final = np.uint16(Flag.AWAITS_CUSTOMER)
 _NOT_ENTERED: Final = np.uint16(65535 - Flag.ENTERED)
 _NOT_AWAITING: Final = np.uint16(65535 - Flag.AWAITS_CUSTOMER)
 _UNSAID: Final = np.uint16(65535 - Flag.CUSTOMS_SAID)
+_STURDY: Final = np.uint16(Flag.FRAGILE_SAID)
+_FRAGILE: Final = np.uint16(Flag.FRAGILE_SAID | Flag.FRAGILE)
 _ATTEMPTS_APART_SECONDS: Final = 4 * 3600
 """Scans of a failed attempt closer together, with nothing between, are of one attempt."""
 
@@ -128,9 +131,9 @@ class Movements:
         new = dict(islice(firsts.items(), room))
         first = np.fromiter(new.values(), np.int64, len(new))
         scans.first[first] = True
-        orders, customers = scans.whose(first)
+        owners = scans.whose(first)
         added = self._parcels.add(
-            [parcel_id for _, parcel_id in new], scans.carrier[first], orders, customers
+            [parcel_id for _, parcel_id in new], scans.carrier[first], *owners
         )
         row_of = dict(zip(new, added.tolist(), strict=True))
         scans.rows[events] = [row_of.get(key, -1) for key in keys]
@@ -250,6 +253,7 @@ class Movements:
             told = brought[which]
             use = told != 0 if overwrite else (told != 0) & (part[column] == 0)
             part[column] = np.where(use, told, part[column])
+        _handle(part, context.fragile[which], overwrite=overwrite)
         part["lane"] = self._parcels.lane_numbers(part)
         if overwrite:
             self._leave(scans, events[bringing], part, before)
@@ -343,3 +347,10 @@ class Movements:
             block["since"] = np.where(ended, at, block["since"])
             block["flags"] |= np.where(ended, _ENDED, np.uint16(0))
         self._timers.arm(block, minute + 1)
+
+
+def _handle(block: Block, told: NDArray[np.uint8], *, overwrite: bool) -> None:
+    """Note which parcels are said to be fragile, and which not to be."""
+    use = told != 0 if overwrite else (told != 0) & ~has(block["flags"], Flag.FRAGILE_SAID)
+    said = np.where(told == 2, _FRAGILE, _STURDY)
+    block["flags"] = np.where(use, block["flags"] & ~_FRAGILE | said, block["flags"])

@@ -29,7 +29,8 @@ from detectors.merging import (
     waiting_lessons,
 )
 from detectors.names import Names
-from detectors.parcel_table import MOST_CARRIERS, MOST_NAMES, ROW, SEPARATOR
+from detectors.own_text import SEPARATOR
+from detectors.parcel_table import MOST_CARRIERS, MOST_NAMES, ROW
 from detectors.partials import PartialCounts
 from detectors.row_state import Unpacked, pack_rows, unpack_rows
 from detectors.surges import HOUR

@@ -2,7 +2,7 @@
 
 A chunk's parcels are gathered into a block, judged there, and put back: each parcel is two cache
 lines that are touched twice, however many parcels there are. Names stand as numbers
-(`detectors.names`); what is a parcel's own (its id, its order, its customer) is one string in
+(`detectors.names`); what is a parcel's own is one string (`detectors.own_text`) in
 `detectors.texts`. A new parcel takes the lowest number that is free, and numbers become free at
 ends of epochs only, so numbers, too, depend on the sequence of events alone; they are what pages
 are made of.
@@ -19,14 +19,13 @@ from detectors.base import StateError
 from detectors.decisions import instant
 from detectors.key_index import MAX_ROWS, KeyIndex, spread
 from detectors.names import Names
+from detectors.own_text import Own, packed, unpacked
 from detectors.row_state import RowState, Unpacked, pack_rows, unpack_rows
 from detectors.scan_columns import MILESTONES, Index, Mask
 from detectors.texts import Texts
 
 NEVER: Final = 2**32 - 1
 """In a column of minutes: not ever."""
-SEPARATOR: Final = b"\x1f"
-"""Between the parts of a text. No id has it: control characters are refused."""
 _LEAST_GARBAGE: Final = 1 << 20
 _NO_ROWS: Final = np.zeros(0, np.int64)
 _FIRST_CAPACITY: Final = 64
@@ -76,11 +75,11 @@ when the silence is too long or is looked at again, or the open stall worsens; `
 parcel is forgotten.
 
 `same_time`: bits of the milestones seen exactly at `last_at`. `facility` to `service` and
-`carrier` are numbers of names. `text` and `length`: where in `Texts` parcel id, order and customer
-stand. `lane` and `text` are derived and no part of the state. `way`: how long it has been on its
-way to its region, see `detectors.ways`. `began`: its first scan that was no label, whole seconds
-since the epoch, 0 = none. `inside`: the last movement was in
-the destination region. `failures`: failed attempts seen, at most 255. The length is a multiple of
+`carrier` are numbers of names. `text` and `length`: where in `Texts` what is its own stands. `lane`
+and `text` are derived and no part of the state. `way`: how long it has been on its way to its
+region, see `detectors.ways`. `began`: its first scan that was no label, whole seconds since the
+epoch, 0 = none. `inside`: the last movement was in the destination region. `failures`: failed
+attempts seen, at most 255. The length is a multiple of
 8, so that columns of a block are aligned."""
 
 Block = NDArray[np.void]
@@ -114,6 +113,9 @@ class Flag(IntFlag):
     """The open stall has been said to have a graver reason by now."""
     PROMISE_ASKED = 2048
     """It has been looked at some days before its promise."""
+    FRAGILE_SAID = 16384
+    """Somebody has said whether it is fragile."""
+    FRAGILE = 32768
 
 
 class ParcelTable:
@@ -219,6 +221,7 @@ class ParcelTable:
         carriers: Index,
         order_ids: Sequence[str | None],
         customer_ids: Sequence[str | None],
+        addresses: Sequence[str | None],
     ) -> Index:
         """Make records of new parcels, the lowest free numbers first; return their rows."""
         rows = self._take(len(parcel_ids))
@@ -226,8 +229,8 @@ class ParcelTable:
         block = _new_block(len(rows))
         block["carrier"] = carriers
         block["lane"] = self.lane_numbers(block)
-        own = zip(parcel_ids, order_ids, customer_ids, strict=True)
-        block["text"], block["length"] = self._texts.add([_text(*each) for each in own])
+        own = zip(parcel_ids, order_ids, customer_ids, addresses, strict=True)
+        block["text"], block["length"] = self._texts.add([packed(*each) for each in own])
         self.put(rows, block)
         self._live[rows] = True
         self._count += len(rows)
@@ -249,7 +252,7 @@ class ParcelTable:
         fresh["epoch"] = (int(before["epoch"]) + 1) % 65536
         fresh["carrier"] = before["carrier"]
         fresh["lane"] = self.lane_numbers(fresh)
-        fresh["text"], fresh["length"] = self._texts.add([_text(self._parts(row)[0], None, None)])
+        fresh["text"], fresh["length"] = self._texts.add([packed(self._own(row).parcel_id)])
         self._garbage += int(before["length"])
         self.rows[row] = fresh[0]
         self._state.renew(np.array([row]))
@@ -263,20 +266,19 @@ class ParcelTable:
         rows: Index,
         order_ids: Sequence[str | None],
         customer_ids: Sequence[str | None],
+        addresses: Sequence[str | None],
         *,
         overwrite: bool,
     ) -> None:
         """Note whose parcels they are; without `overwrite` gaps are filled only."""
         rows_of: list[int] = []
         texts: list[bytes] = []
-        for row, order_id, customer_id in zip(rows.tolist(), order_ids, customer_ids, strict=True):
-            parcel_id, order, customer = self._parts(row)
-            if order_id is not None and (overwrite or not order):
-                order = order_id
-            if customer_id is not None and (overwrite or not customer):
-                customer = customer_id
+        told = zip(order_ids, customer_ids, addresses, strict=True)
+        for row, brought in zip(rows.tolist(), told, strict=True):
+            parcel_id, *known = self._own(row)
+            first, second = (brought, known) if overwrite else (known, brought)
             rows_of.append(row)
-            texts.append(_text(parcel_id, order, customer))
+            texts.append(packed(parcel_id, *(a or b for a, b in zip(first, second, strict=True))))
         self._garbage += int(self.rows["length"][rows_of].sum())
         starts, lengths = self._texts.add(texts)
         self.rows["text"][rows_of], self.rows["length"][rows_of] = starts, lengths
@@ -286,7 +288,7 @@ class ParcelTable:
 
     def key(self, row: int) -> str:
         """Return `carrier/parcel_id` of a live row."""
-        return f"{self.carriers[int(self.rows['carrier'][row])]}/{self._parts(row)[0]}"
+        return f"{self.carriers[int(self.rows['carrier'][row])]}/{self._own(row).parcel_id}"
 
     def name(self, row: int, column: str) -> str | None:
         """Return the name in a column."""
@@ -295,23 +297,25 @@ class ParcelTable:
     def facts(self, row: int) -> dict[str, Any]:
         """Return the fields every decision about a parcel has, except what it says."""
         record = self.rows[row]
-        parcel_id, order, customer = self._parts(row)
+        own, flags = self._own(row), int(record["flags"])
         carrier = self.carriers[int(record["carrier"])]
         promised, value = float(record["promised"]), int(record["value"])
         return {
-            "subject": f"parcel/{carrier}/{parcel_id}",
-            "parcel_id": parcel_id,
+            "subject": f"parcel/{carrier}/{own.parcel_id}",
+            "parcel_id": own.parcel_id,
             "carrier": carrier,
             "milestone": MILESTONES[max(int(record["stage"]), 1) - 1],
             "promised_at": instant(promised) if promised else None,
             "declared_value_minor": value - 1 if value else None,
             "facility": self.names[int(record["facility"])],
             "region": self.names[int(record["region"])],
-            "order_id": order or None,
-            "customer_id": customer or None,
+            "order_id": own.order_id,
+            "customer_id": own.customer_id,
             "origin_region": self.names[int(record["origin"])],
             "destination_region": self.names[int(record["destination"])],
             "service_level": self.names[int(record["service"])],
+            "fragile": bool(flags & Flag.FRAGILE) if flags & Flag.FRAGILE_SAID else None,
+            "address_hash": own.address,
         }
 
     # ---- state
@@ -369,10 +373,10 @@ class ParcelTable:
 
     # ---- inside
 
-    def _parts(self, row: int) -> list[str]:
-        """Return parcel id, order and customer, empty for none."""
+    def _own(self, row: int) -> Own:
+        """Return what is a parcel's own."""
         record = self.rows[row]
-        return self._texts.get(int(record["text"]), int(record["length"])).decode().split("\x1f")
+        return unpacked(self._texts.get(int(record["text"]), int(record["length"])))
 
     def _text_of(self, rows: Index) -> tuple[Index, Index]:
         return (
@@ -381,7 +385,7 @@ class ParcelTable:
         )
 
     def _hashes_of(self, rows: Index) -> NDArray[np.uint64]:
-        ids = [self._parts(row)[0] for row in rows.tolist()]
+        ids = [self._own(row).parcel_id for row in rows.tolist()]
         return _hashes(ids, self.rows["carrier"][rows].astype(np.int64))
 
     def _find_beyond(self, start: bytes, carrier: int, hash_: np.uint64, slot: np.uint64) -> int:
@@ -435,10 +439,6 @@ def _new_block(count: int) -> Block:
     for column in ("due", "wait_until", "gone_at"):
         block[column] = NEVER
     return block
-
-
-def _text(parcel_id: str, order_id: str | None, customer_id: str | None) -> bytes:
-    return f"{parcel_id}\x1f{order_id or ''}\x1f{customer_id or ''}".encode()
 
 
 def _hashes(parcel_ids: Sequence[str], carriers: Index) -> NDArray[np.uint64]:

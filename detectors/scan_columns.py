@@ -82,10 +82,13 @@ class ScanContext(msgspec.Struct, frozen=True):
     origins: Texts
     destinations: Texts
     service_levels: Texts
+    address_hashes: Texts
     promised: Seconds
     """Seconds since the epoch, 0 for none."""
     values: Index
     """Declared value in minor units plus 1, 0 for none."""
+    fragile: NDArray[np.uint8]
+    """0: not said, 1: it is not, 2: it is."""
     awaits: Mask
     """Whether the customer has to act first."""
 
@@ -98,8 +101,10 @@ class ScanContext(msgspec.Struct, frozen=True):
             origins=self.origins[start:stop],
             destinations=self.destinations[start:stop],
             service_levels=self.service_levels[start:stop],
+            address_hashes=self.address_hashes[start:stop],
             promised=self.promised[start:stop],
             values=self.values[start:stop],
+            fragile=self.fragile[start:stop],
             awaits=self.awaits[start:stop],
         )
 
@@ -113,8 +118,10 @@ class ScanContext(msgspec.Struct, frozen=True):
             origins=_taken(self.origins, listed),
             destinations=_taken(self.destinations, listed),
             service_levels=_taken(self.service_levels, listed),
+            address_hashes=_taken(self.address_hashes, listed),
             promised=self.promised[places],
             values=self.values[places],
+            fragile=self.fragile[places],
             awaits=self.awaits[places],
         )
 
@@ -194,8 +201,10 @@ def joined(parts: Sequence[ScanColumns]) -> ScanColumns:
             origins=_chained(each.origins for each in contexts),
             destinations=_chained(each.destinations for each in contexts),
             service_levels=_chained(each.service_levels for each in contexts),
+            address_hashes=_chained(each.address_hashes for each in contexts),
             promised=np.concatenate([np.zeros(0), *(each.promised for each in contexts)]),
             values=np.concatenate([np.zeros(0, np.int64), *(each.values for each in contexts)]),
+            fragile=np.concatenate([np.zeros(0, np.uint8), *(each.fragile for each in contexts)]),
             awaits=np.concatenate([np.zeros(0, np.bool_), *(each.awaits for each in contexts)]),
         ),
     )
@@ -229,8 +238,10 @@ def columns_of(batch: Batch[TrackingEvent]) -> ScanColumns:
             origins=[event.origin_region for event in bringing],
             destinations=[event.destination_region for event in bringing],
             service_levels=[event.service_level for event in bringing],
+            address_hashes=[event.address_hash for event in bringing],
             promised=np.array([_promised(event) for event in bringing], np.float64),
             values=np.array([_value(event) for event in bringing], np.int64),
+            fragile=fragile_codes([event.fragile for event in bringing]),
             awaits=np.array([bool(event.awaits_customer) for event in bringing], np.bool_),
         ),
     )
@@ -245,8 +256,15 @@ def _brings_context(event: TrackingEvent) -> bool:
         and event.service_level is None
         and event.promised_at is None
         and event.declared_value_minor is None
+        and event.fragile is None
+        and event.address_hash is None
         and event.awaits_customer is None
     )
+
+
+def fragile_codes(told: Sequence[bool | None]) -> NDArray[np.uint8]:
+    """Return what is said of each as a number: 0 nothing, 1 no, 2 yes."""
+    return np.array([0 if each is None else 1 + each for each in told], np.uint8)
 
 
 def _promised(event: TrackingEvent) -> float:

@@ -3,8 +3,12 @@
 import numpy as np
 
 from detectors.base import GRID_SECONDS
-from detectors.parcel_table import SEPARATOR, ParcelTable
+from detectors.own_text import SEPARATOR
+from detectors.parcel_table import ParcelTable
 from detectors.scan_columns import Index, ScanColumns
+
+Owners = tuple[list[str | None], ...]
+"""Orders, customers and addresses."""
 
 
 class Scans:
@@ -58,10 +62,8 @@ class Scans:
         """Return how many scans there are."""
         return len(self.starts)
 
-    def whose(self, events: Index) -> tuple[list[str | None], list[str | None]]:
-        """Return the orders and the customers that scans bring."""
+    def whose(self, events: Index) -> Owners:
+        """Return the orders, the customers and the addresses that scans bring."""
         context, places = self.columns.context, self.context[events].tolist()
-        return (
-            [None if place < 0 else context.order_ids[place] for place in places],
-            [None if place < 0 else context.customer_ids[place] for place in places],
-        )
+        told = (context.order_ids, context.customer_ids, context.address_hashes)
+        return tuple([None if at < 0 else column[at] for at in places] for column in told)

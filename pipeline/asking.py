@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.ledger import Account, Book, NotificationEntry, RemedyEntry, State, Told
-from pipeline.messages import coupon_message, notice_message
+from pipeline.messages import coupon_message, has_actions, notice_message
 from pipeline.outlet import Outlet
 from pipeline.patience import Patience
 from pipeline.promises import Promises
 from pipeline.remedies import Reason
 from sinks.base import Delivered, Outcome, Refused, Unknown, UnknownReason
+from sinks.last_look import look_first
 
 _WITHOUT_EFFECT: Final = frozenset(
     {UnknownReason.BUSY, UnknownReason.NOT_ACCEPTED_HERE, UnknownReason.GONE}
@@ -59,19 +60,25 @@ class Asker:
         self._promises = promises
         self._patience, self._now, self._monotonic = patience, now, monotonic
         self._still_mine = still_mine
+        self._try_first()
         self._due = {
             account.request.remedy_id: self._from_ledger(account) for account in book.open()
         }
 
     def to_ask(self) -> list[Account]:
         """Return the accounts whose provider is to be asked now."""
-        return [account for account in self._now_due() if account.open and self._reachable(account)]
+        due = [account for account in self._now_due() if account.open and self._reachable(account)]
+        if not self._coupons.trial:
+            return due
+        paid = [account for account in due if account.request.amount_minor]
+        return [account for account in due if not account.request.amount_minor] + paid[:1]
 
     def to_tell(self) -> list[Account]:
         """Return the accounts whose customer is to be told now."""
         if self._notices.off:
             return []
-        return [account for account in self._now_due() if account.untold]
+        due = [account for account in self._now_due() if account.untold and self._kept(account)]
+        return due[:1] if self._notices.trial or self._promises.outlet.trial else due
 
     def lost(self) -> list[RemedyEntry]:
         """Park what was asked once and must not be asked again; before anything is asked."""
@@ -118,11 +125,23 @@ class Asker:
     def _reachable(self, account: Account) -> bool:
         return not (account.request.amount_minor and self._coupons.off)
 
+    def _kept(self, account: Account) -> bool:
+        """Whether what was promised can be asked for: nothing is said before it is true."""
+        return not (self._promises.outlet.off and has_actions(account.request))
+
+    def _try_first(self) -> None:
+        gone = [account for account in self._book.open() if account.gone]
+        if any(account.open for account in gone):
+            self._coupons.try_first()
+        if any(account.untold for account in gone):
+            self._notices.try_first()
+            self._promises.outlet.try_first()
+
     def _from_ledger(self, account: Account) -> float:
         """When an account of a former owner is due: its clock may differ, the wait may not."""
         attempts = account.told_attempts if account.untold else account.attempts
         now = self._monotonic()
-        if account.asked_at is None or not attempts:
+        if account.asked_at is None or not attempts or account.gone:
             return now
         wait = self._patience.wait_seconds(account.request.remedy_id, attempts, None)
         left = wait - (self._now() - account.asked_at).total_seconds()
@@ -148,6 +167,7 @@ class Asker:
             )
         assert account.body is not None, "a reserved coupon has its body"
         message = coupon_message(request.remedy_id, account.body)
+        look_first(self._still_mine)
         await self._still_mine()
         return self._answer(account, await self._coupons.deliver(message))
 
@@ -181,11 +201,15 @@ class Asker:
             if account.doubt and self._coupons.repeats:
                 return State.PARKED, Reason.REFUSED_AFTER_DOUBT, outcome.detail
             return State.REFUSED, Reason.PROVIDER_REFUSED, outcome.detail
-        detail = f"{outcome.reason}: {outcome.detail}"
+        detail = outcome.text
         if not self._coupons.repeats:
             return State.PARKED, Reason.SENT_AND_LOST, detail
-        enough = attempts >= self._patience.attempts
+        enough = self._enough(outcome, attempts)
         return State.PARKED if enough else State.UNKNOWN, Reason.PROVIDER_SILENT, detail
+
+    def _enough(self, outcome: Unknown, attempts: int) -> bool:
+        """Whether it is not tried again; where nobody is at home, it waits until somebody is."""
+        return attempts >= self._patience.attempts and outcome.reason is not UnknownReason.GONE
 
     def _parked(self, account: Account) -> RemedyEntry:
         return RemedyEntry(
@@ -200,6 +224,7 @@ class Asker:
 
     async def _tell(self, account: Account) -> NotificationEntry:
         request = account.request
+        look_first(self._still_mine)
         await self._still_mine()
         body = await self._promises.kept(account)
         outcome: Outcome
@@ -214,8 +239,8 @@ class Asker:
         elif isinstance(outcome, Refused):
             told, detail = Told.REFUSED, outcome.detail
         else:
-            enough = attempts >= self._patience.attempts
-            told, detail = Told.GIVEN_UP if enough else Told.PENDING, outcome.detail
+            enough = self._enough(outcome, attempts)
+            told, detail = Told.GIVEN_UP if enough else Told.PENDING, outcome.text
         return NotificationEntry(
             remedy_id=key, told=told, at=self._now(), attempts=attempts, detail=detail
         )

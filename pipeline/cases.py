@@ -134,6 +134,7 @@ def _scan(
         own = {
             "customer_id": journey.customer, "order_id": journey.order, "promised_at": promised,
             "declared_value_minor": journey.value_minor, "service_level": journey.service_level,
+            "fragile": journey.fragile, "address_hash": journey.address_hash,
         }  # fmt: skip
     return TrackingEvent(
         event_id=f"{name}-{milestone}-{seconds:.0f}", parcel_id=name, carrier=journey.carrier,

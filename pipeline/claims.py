@@ -5,6 +5,7 @@ customer is in high care, or that a parcel of an order was seen to have stalled.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -15,11 +16,12 @@ from pipeline.conditions import DAY_SECONDS
 from pipeline.ledger import Account, State, scopes_of
 from pipeline.remedies import Reason, RemedyRequest
 
+_BUDGETS_AT_HAND: Final = 4096
 UNLIMITED: Final = 10**14
 """Above every sum there can be, and still a whole number in Lua."""
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Scope(msgspec.Struct, frozen=True, gc=False):
     """One budget of a request."""
 
     key: str
@@ -30,7 +32,7 @@ class Scope(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class CapLimit(msgspec.Struct, frozen=True):
+class CapLimit(msgspec.Struct, frozen=True, gc=False):
     """What one customer or order may be given within `window` seconds."""
 
     key: str
@@ -40,7 +42,7 @@ class CapLimit(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class Cause(msgspec.Struct, frozen=True):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """How many requests one carrier or facility may cause within `window` seconds."""
 
     key: str
@@ -49,14 +51,14 @@ class Cause(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """Something that was asked for before, within `window` seconds of the request."""
 
     key: str
     window: int
 
 
-class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
+class Claim(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a request takes and from where: what the scripts read.
 
     What is None is left out: in the scripts a JSON null would count as true.
@@ -96,6 +98,8 @@ class Limits:
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
+        # A day's requests share a few budgets, and policies do not change while they are used.
+        self._scope = lru_cache(_BUDGETS_AT_HAND)(self._new_scope)
 
     def claim(self, request: RemedyRequest, *, again: bool = False) -> Claim:
         """Return what a request takes; `again` after it was held."""
@@ -123,7 +127,7 @@ class Limits:
         """Return what an account has taken, in its state."""
         return msgspec.structs.replace(self.claim(account.request), state=account.state)
 
-    def _scope(self, key: str, taken: int) -> Scope:
+    def _new_scope(self, key: str, taken: int) -> Scope:
         """Return a budget; one that no policy limits is only kept count of."""
         kind, _, rest = key.partition("/")
         limit, reason = self._budget(kind, rest)

@@ -25,6 +25,7 @@ from configs.policy_schema import Policies
 from configs.problems import ConfigError, Problem
 from configs.texts import Texts
 from pipeline import money_metrics, topics
+from pipeline.garbage import collect_seldom
 from pipeline.health import HealthServer
 from pipeline.lanes import Lane, Outside
 from pipeline.ledger_log import deliver_group
@@ -60,6 +61,7 @@ def main(settings: Settings) -> None:
     mistakes = find(config).errors
     if mistakes:  # money does not move by rules that cannot be meant
         raise ConfigError(mistakes)
+    collect_seldom()
     asyncio.run(run(settings, config.policies, texts=config.texts))
 
 

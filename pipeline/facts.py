@@ -93,11 +93,13 @@ def plain(value: str | None) -> str | None:
     """
     if value is None:
         return None
-    shown = "".join(
-        " " if character.isspace() else character
-        for character in value[: 4 * _MOST_CHARACTERS]
-        if character.isspace() or unicodedata.category(character) not in _UNSAFE
-    )
+    shown = value[: 4 * _MOST_CHARACTERS]
+    if not shown.isprintable():  # nearly every one is
+        shown = "".join(
+            " " if character.isspace() else character
+            for character in shown
+            if character.isspace() or unicodedata.category(character) not in _UNSAFE
+        )
     text = " ".join(shown.split())
     return (text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…") or None
 

@@ -138,7 +138,7 @@ class Issuer:
         ruled = [self._ruled(ruling) for ruling in rulings.values()]
         promises = await self._reserve(self._claims(wishes, ruled))
         ordered = [one.entry for one in ruled if one.entry is not None]
-        await self._write([*alerts, *over, *ordered, *promises])
+        await self._write([*alerts, *over, *ordered, *promises], known=len(promises))
         await self._write(self._overtaken(promises))
         await self._ask(through)
         await self._tell()
@@ -344,8 +344,16 @@ class Issuer:
             return msgspec.structs.replace(entry, body=coupon_body(request))
         return entry
 
-    async def _write(self, entries: Sequence[Entry], through: int | None = None) -> None:
-        """Append, fold and only then tell Redis: what frees money is in the ledger first."""
+    async def _write(
+        self,
+        entries: Sequence[Entry],
+        through: int | None = None,
+        known: int = 0,
+    ) -> None:
+        """Append, fold and only then tell Redis: what frees money is in the ledger first.
+
+        The last `known` entries say what Redis itself has just decided and holds already.
+        """
         if not entries and through is None:
             return
         before, began = self.book.offset, self._monotonic()
@@ -357,7 +365,7 @@ class Issuer:
             count_outcome(entry, self.book)
         self.book.offset = max(reached, before)
         if not self._stale:
-            await self._follow(entries, before)
+            await self._follow(entries[: len(entries) - known], before)
 
     async def _confirm(self) -> None:
         began = self._monotonic()

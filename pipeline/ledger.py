@@ -30,6 +30,7 @@ import msgspec
 from detectors.events import Instant
 from pipeline.remedies import OperationsAlert, Reason, RemedyRequest, Ruling
 from pipeline.seals import SEAL_KEY, Seal
+from sinks.base import UnknownReason
 
 
 class State(StrEnum):
@@ -73,7 +74,9 @@ ENDED: Final = frozenset({State.ISSUED, State.REFUSED, State.HELD, State.PARKED}
 _OVER: Final = frozenset({State.ISSUED, State.REFUSED})
 
 
-class RemedyEntry(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_field="type"):
+class RemedyEntry(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="remedy", tag_field="type"
+):
     """A remedy came to a state."""
 
     remedy_id: str
@@ -100,7 +103,7 @@ class RemedyEntry(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_f
 
 
 class NotificationEntry(
-    msgspec.Struct, frozen=True, kw_only=True, tag="notification", tag_field="type"
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="notification", tag_field="type"
 ):
     """The customer was told, or cannot be told."""
 
@@ -172,6 +175,8 @@ class Account:
     """Until the customer was told."""
     told: Told = Told.PENDING
     told_attempts: int = 0
+    gone: bool = False
+    """The last word of the provider, or then of the customer's side, was 410."""
 
     @property
     def open(self) -> bool:
@@ -222,7 +227,7 @@ class Book:
         if isinstance(entry, NotificationEntry):
             account = self._account(entry.remedy_id)
             account.told, account.told_attempts = entry.told, entry.attempts
-            account.asked_at = entry.at
+            account.asked_at, account.gone = entry.at, _is_gone(entry.detail)
             if not account.untold:
                 account.notice = None
         else:
@@ -260,6 +265,7 @@ class Book:
         known.asked_at = entry.at if entry.state is State.UNKNOWN else None
         known.doubt = known.doubt or entry.doubt or entry.state is State.SENT
         known.body = None if entry.state in _OVER else entry.body or known.body
+        known.gone = _is_gone(entry.detail)
         known.reference = entry.reference or known.reference
         known.notice = entry.notice or known.notice
         return known
@@ -285,6 +291,10 @@ class Book:
             self.alerts[alert.alert_id] = entry
         else:
             self.alerts.pop(alert.alert_id, None)
+
+
+def _is_gone(detail: str | None) -> bool:
+    return detail is not None and detail.startswith(f"{UnknownReason.GONE}:")
 
 
 def scopes_of(request: RemedyRequest) -> tuple[tuple[str, int], ...]:

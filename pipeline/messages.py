@@ -121,6 +121,11 @@ def action_messages(request: RemedyRequest) -> dict[str, Message]:
     }
 
 
+def has_actions(request: RemedyRequest) -> bool:
+    """Tell whether something is asked for besides money."""
+    return request.upgrade is not Upgrade.NONE or request.follow_up is not FollowUp.NONE
+
+
 def _action_message(
     request: RemedyRequest, field: str, action: str, due_at: datetime | None
 ) -> Message:

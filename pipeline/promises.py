@@ -6,6 +6,7 @@ told, has no second effect.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +18,7 @@ from pipeline.messages import action_messages, notice_body
 from pipeline.outlet import Outlet
 from pipeline.remedies import RemedyRequest
 from pipeline.wording import Wording
-from sinks.base import Refused, Unknown
+from sinks.base import Message, Outcome, Refused, Unknown
 
 _NOT: Final = {"upgrade": Upgrade.NONE, "follow_up": FollowUp.NONE}
 
@@ -47,7 +48,7 @@ class Promises:
         """
         request = account.request
         messages = action_messages(request)
-        outcomes = await asyncio.gather(*map(self.outlet.deliver, messages.values()))
+        outcomes = await self._asked(list(messages.values()))
         answers = dict(zip(messages, outcomes, strict=True))
         for outcome in outcomes:
             if isinstance(outcome, Unknown):
@@ -57,3 +58,8 @@ class Promises:
             return account.notice
         told = msgspec.structs.replace(request, **{name: _NOT[name] for name in refused})
         return self.notice(told, account.reference, request.decided_at)
+
+    async def _asked(self, messages: Sequence[Message]) -> list[Outcome]:
+        if len(messages) == 1:  # as most remedies have it, and a task costs as much as a signature
+            return [await self.outlet.deliver(messages[0])]
+        return await asyncio.gather(*map(self.outlet.deliver, messages))

@@ -76,7 +76,9 @@ class Nothing(StrEnum):
     RULE_SAYS_NOTHING = "rule_says_nothing"
 
 
-class RemedyRequest(msgspec.Struct, frozen=True, kw_only=True, tag="remedy", tag_field="type"):
+class RemedyRequest(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="remedy", tag_field="type"
+):
     """Give one customer one remedy."""
 
     remedy_id: str
@@ -160,7 +162,9 @@ class OperationsAlert(msgspec.Struct, frozen=True, kw_only=True, tag="alert", ta
         return self.silent_carrier or self.stuck_facility
 
 
-class EpisodeEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="type"):
+class EpisodeEnded(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="ended", tag_field="type"
+):
     """A stall is over: what was not given for it yet is not given any more."""
 
     subject: str
@@ -180,7 +184,7 @@ class Verdict(StrEnum):
     """The provider has it: a person looked. What was parked counts as issued, unasked."""
 
 
-class Ruling(msgspec.Struct, frozen=True, kw_only=True, tag="ruling", tag_field="type"):
+class Ruling(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="ruling", tag_field="type"):
     """A person's word on a remedy that is held or parked."""
 
     remedy_id: str

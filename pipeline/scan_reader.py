@@ -19,8 +19,15 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from detectors.base import Batch
-from detectors.events import MAX_VALUE_MINOR, TrackingEvent
-from detectors.scan_columns import CODE, ScanColumns, ScanContext, columns_of, joined
+from detectors.events import ADDRESS_HASH, MAX_VALUE_MINOR, TrackingEvent
+from detectors.scan_columns import (
+    CODE,
+    ScanColumns,
+    ScanContext,
+    columns_of,
+    fragile_codes,
+    joined,
+)
 from pipeline import cloudevents
 from pipeline.instants import seconds_of
 from pipeline.limits import (
@@ -43,7 +50,7 @@ _OTHERS: Final = ("declared_value_minor", "fragile", "awaits_customer")
 """Fields that are not written as JSON strings."""
 _CONTEXT: Final = (
     "order_id", "customer_id", "origin_region", "destination_region", "service_level",
-    "promised_at", "declared_value_minor", "awaits_customer",
+    "address_hash", "promised_at", "declared_value_minor", "fragile", "awaits_customer",
 )  # fmt: skip
 _TIMES: Final = ("occurred_at", "received_at", "promised_at")
 _NO_CONTEXT: Final = (None,) * len(_CONTEXT)
@@ -250,6 +257,7 @@ def _may_be(columns: Mapping[str, _Column]) -> bool:
         not any("/" in carrier for carrier in set(columns["carrier"]))
         and set(columns["schema_version"]) <= _VERSIONS
         and all(0 <= value <= MAX_VALUE_MINOR for value in set(values) - {None})
+        and all(map(ADDRESS_HASH.fullmatch, set(columns["address_hash"]) - {None}))
     )
 
 
@@ -307,7 +315,7 @@ def _context(columns: Mapping[str, _Column], count: int) -> ScanContext | None:
         if each != _NO_CONTEXT:
             positions.append(place)
             bringing.append(each)
-    orders, customers, origins, destinations, services, _, values, awaits = zip(
+    orders, customers, origins, destinations, services, addresses, _, values, fragile, awaits = zip(
         *bringing, strict=True
     )
     seconds: Any = columns["promised_at_seconds"]
@@ -323,8 +331,10 @@ def _context(columns: Mapping[str, _Column], count: int) -> ScanContext | None:
         origins=origins,
         destinations=destinations,
         service_levels=services,
+        address_hashes=addresses,
         promised=np.where(given, promised, 0.0),
         values=np.array([0 if value is None else value + 1 for value in values], np.int64),
+        fragile=fragile_codes(fragile),
         awaits=np.array(list(map(bool, awaits)), np.bool_),
     )
 
@@ -338,8 +348,10 @@ _NOTHING: Final = ScanContext(
     origins=(),
     destinations=(),
     service_levels=(),
+    address_hashes=(),
     promised=_NO_SECONDS,
     values=_NO_POSITIONS,
+    fragile=np.zeros(0, np.uint8),
     awaits=np.zeros(0, np.bool_),
 )
 _first: Final[Any] = itemgetter(0)

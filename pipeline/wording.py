@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from jinja2 import StrictUndefined, TemplateError, UndefinedError, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from configs.texts import LANGUAGES, Texts
@@ -26,6 +26,8 @@ MAX_SUBJECT_CHARACTERS: Final = 78
 """A line of a mail (RFC 5322, 2.1.1), and about what a phone shows of it."""
 MAX_TEXT_CHARACTERS: Final = 1200
 """Of its paragraphs: who is sorry does not go on for long."""
+_SOURCES_AT_HAND: Final = 1024
+_PHRASES_AT_HAND: Final = 8192
 FALLBACK: Final = "apology"
 """Said where the wanted text cannot be: it needs no facts."""
 
@@ -45,7 +47,8 @@ class Wording:
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._template = lru_cache(1024)(_ENVIRONMENT.from_string)
+        self._template = lru_cache(_SOURCES_AT_HAND)(_compiled)
+        self._rendered = lru_cache(_PHRASES_AT_HAND)(self._render)
 
     def write(self, request: RemedyRequest) -> dict[str, Letter]:
         """Return a remedy's letter in every language; the plainest text where its own is unfit."""
@@ -100,8 +103,23 @@ class Wording:
         return str(say(f"{key}_value") if key in {"parcel", "eta"} else getattr(facts, key))
 
     def _filled(self, source: str, values: Mapping[str, Any]) -> str:
-        # Most phrases are plain words, and every remedy is written in two languages.
-        return self._template(source).render(values) if "{" in source else source
+        # Most phrases are plain words, or name facts that many remedies of an hour share; every
+        # remedy is written in two languages.
+        if "{" not in source:
+            return source
+        _, names = self._template(source)
+        return self._rendered(source, *(values[name] for name in names))
+
+    def _render(self, source: str, *values: Any) -> str:
+        template, names = self._template(source)
+        return template.render(zip(names, values, strict=True))
+
+
+def _compiled(source: str) -> tuple[Template, tuple[str, ...]]:
+    """Return a template and the facts it names."""
+    tree = _ENVIRONMENT.parse(source)
+    names = {each.name for each in tree.find_all(nodes.Name)}
+    return _ENVIRONMENT.from_string(source), tuple(sorted(names & {*FIELDS}))
 
 
 _DONE: Final = ("express", "priority_clearance", "agent")

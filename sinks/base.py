@@ -8,6 +8,7 @@ business (pipeline/issuer.py). Every sink, for every message:
   will; all else that failed is `Unknown`;
 * MUST send the same key and the same bytes for the same message, each time;
 * MUST end within its time-out;
+* MUST await `sinks.last_look` when nothing but the message itself is left to be sent;
 * MUST NOT keep what it cannot bound, and MUST NOT show secrets in a `detail`.
 
 `tests/sinks/contract.py` checks each sink against each rule.
@@ -83,6 +84,11 @@ class Unknown(msgspec.Struct, frozen=True):
     detail: str
     retry_after_seconds: float | None = None
     """How long the other side asks to be left alone."""
+
+    @property
+    def text(self) -> str:
+        """Both in one line, the reason first: what the ledger keeps."""
+        return f"{self.reason}: {self.detail}"
 
 
 Outcome = Delivered | Refused | Unknown

@@ -29,4 +29,6 @@ class ConsoleSink:
 def _printable(body: bytes) -> str:
     """Return a body that no terminal obeys and that stays one line, read from left to right."""
     text = body.decode("utf-8", "replace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -20,6 +20,7 @@ from sinks.base import (
     UnknownReason,
 )
 from sinks.destination import Destination, Forbidden
+from sinks.last_look import last_look
 
 MAX_RESPONSE_BYTES: Final = 65_536
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
@@ -78,7 +79,7 @@ class HttpClient:
             self._session = self._connected()
         try:
             async with self._session.post(
-                self._destination.url, data=body, headers=headers, allow_redirects=False
+                self._destination.url, data=_Body(body), headers=headers, allow_redirects=False
             ) as answer:
                 content = await _head(answer)
                 return judge(answer.status, content, answer.headers.get("Retry-After"), now)
@@ -105,6 +106,19 @@ class HttpClient:
             auto_decompress=False,
             headers={"Accept-Encoding": "identity"},
         )
+
+
+class _Body(aiohttp.BytesPayload):
+    """A body that is looked at once more before its request's first byte.
+
+    aiohttp keeps the head of a request back until its body is written, which it does in a task of
+    its own: of what waits until then nothing is sent when the look fails, and the connection is
+    closed.
+    """
+
+    async def write_with_length(self, *args: Any, **options: Any) -> None:
+        await last_look()
+        await super().write_with_length(*args, **options)
 
 
 class _Connector(aiohttp.TCPConnector):

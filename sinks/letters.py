@@ -33,21 +33,32 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def as_text(letter: Letter) -> str:
-    """Return the plain text, without its subject."""
-    return _layout("layout.txt.j2", escape=False).render(letter=letter)
+    """Return the plain text, without its subject: blocks with an empty line between them.
+
+    Not a template: every remedy has one in each language, and there is nothing to escape.
+    """
+    blocks = [letter.hello, *letter.paragraphs]
+    if letter.rows:
+        blocks.append("\n".join(f"{label}: {value}" for label, value in letter.rows))
+    if letter.doing:
+        blocks.append("\n".join([letter.doing_title, *(f"- {line}" for line in letter.doing)]))
+    if letter.gift_title:
+        blocks.append(f"{letter.gift_title}: {letter.amount}\n{letter.gift_text}")
+    blocks += [letter.bye, f"--\n{letter.footer}\n"]
+    return "\n\n".join(blocks)
 
 
 def as_html(letter: Letter, language: str) -> str:
     """Return the HTML document."""
-    return _layout("layout.html.j2", escape=True).render(letter=letter, language=language)
+    return _layout("layout.html.j2").render(letter=letter, language=language)
 
 
 _FOLDER: Final = resources.files("sinks") / "templates"
 
 
 @cache
-def _layout(name: str, *, escape: bool) -> Template:
+def _layout(name: str) -> Template:
     environment = ImmutableSandboxedEnvironment(
-        autoescape=escape, undefined=StrictUndefined, keep_trailing_newline=True
+        autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
     return environment.from_string((_FOLDER / name).read_text("utf-8"))

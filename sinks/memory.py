@@ -27,8 +27,12 @@ class MemorySink:
         """What had an effect, by key."""
         self.attempts: list[Message] = []
         """Every call, for asserting what was repeated."""
-        self._script: Iterator[Outcome | tuple[Unknown, bool]] = iter(script)
+        self.script(script)
         self._capacity = capacity
+
+    def script(self, script: Iterable[Outcome | tuple[Unknown, bool]]) -> None:
+        """Give these outcomes first from now on."""
+        self._script: Iterator[Outcome | tuple[Unknown, bool]] = iter(script)
 
     async def deliver(self, message: Message) -> Outcome:
         if len(self.attempts) < self._capacity:

@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sinks.destination import Destination
+from sinks.last_look import last_look
 
 MAX_LINE_BYTES: Final = 4096
 MAX_REPLY_LINES: Final = 64
@@ -117,6 +118,8 @@ class SmtpClient:
         for stage, line in steps:
             if not reply.good:
                 return reply
+            if stage is Stage.END:
+                await last_look()
             reply = await talk.say(stage, line)
         return reply
 

@@ -13,6 +13,8 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
+from detectors.events import ADDRESS_HASH
+
 _IDENTIFIER: Final = re.compile(r"[^\W_][\w.:/#-]{0,127}")
 _PARCEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{2,63}")
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
@@ -121,6 +123,37 @@ class Pseudonyms:
                 digest = hmac.digest(self._key, folded.encode("utf-8", "replace"), hashlib.sha256)
                 return f"c-{digest.hex()[:24]}"
         return None
+
+    def address(self, text: str) -> str | None:
+        """Return the pseudonym of an address: hexadecimal digits.
+
+        Case, spaces and punctuation do not matter. A street that is abbreviated is another one.
+
+        Examples
+        --------
+        >>> people = Pseudonyms(b"a key of sixteen bytes")
+        >>> people.address("12 Main St, Springfield") == people.address("12 MAIN ST SPRINGFIELD ")
+        True
+        >>> people.address("12 Main Street") == people.address("21 Main Street")
+        False
+        """
+        folded = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
+        if self._key is None or not folded:
+            return None
+        # Another kind than customers: one who is called like a street is not at that street.
+        return hmac.digest(self._key, f"address\x1f{folded}".encode(), hashlib.sha256).hex()[:24]
+
+
+def address_hash(text: str) -> str | None:
+    """Return a pseudonym of an address that stands there already; None for anything else.
+
+    Examples
+    --------
+    >>> address_hash("1F00AB5C9D7E"), address_hash("12 Main Street")
+    ('1f00ab5c9d7e', None)
+    """
+    found = text.strip().lower()
+    return found if ADDRESS_HASH.fullmatch(found) else None
 
 
 def _fold_person(text: str) -> str:

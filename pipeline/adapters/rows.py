@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from configs.mapping import Column, CustomerColumn, MoneyColumn, TimeColumn
+from configs.mapping import AddressColumn, Column, CustomerColumn, MoneyColumn, TimeColumn
 from detectors.events import TrackingEvent
 from pipeline.adapters.documents import row_of
 from pipeline.adapters.items import (
@@ -24,7 +24,7 @@ from pipeline.adapters.items import (
     Skipped,
     Unreadable,
 )
-from pipeline.adapters.privacy import Pseudonyms, identifier
+from pipeline.adapters.privacy import Pseudonyms, address_hash, identifier
 from pipeline.adapters.times import BadTime, Zones, read_time
 
 _OPERATIONS: Final = frozenset({"c", "u", "d", "r"})
@@ -187,6 +187,13 @@ class Cells:
         if spec is None or text is None:
             return None
         return self._people.of(text) if spec.pseudonym else identifier(text)
+
+    def address(self, row: Row, spec: AddressColumn | None) -> str | None:
+        """Return the pseudonym of an address, or one that stands there already."""
+        text = text_of(row, spec)
+        if spec is None or text is None:
+            return None
+        return self._people.address(text) if spec.pseudonym else address_hash(text)
 
 
 def amount_minor(row: Row, spec: MoneyColumn | None) -> int | None:

@@ -119,6 +119,7 @@ class Table(TrackingAdapter):
             "declared_value_minor": amount_minor(row, fields.declared_value_minor),
             "service_level": code(text_of(row, fields.service_level)),
             "supplier_id": identifier(text_of(row, fields.supplier_id)),
+            "address_hash": self._cells.address(row, fields.address_hash),
             "fragile": flag(text_of(row, fields.fragile)),
             "awaits_customer": flag(text_of(row, fields.awaits_customer)),
         }

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from detectors.base import StateError
-from detectors.parcel_table import NEVER, ROW, SEPARATOR, ParcelTable
+from detectors.own_text import SEPARATOR
+from detectors.parcel_table import NEVER, ROW, ParcelTable
 from detectors.row_state import pack_rows, unpack_rows
 
 
@@ -12,7 +13,8 @@ def add(table: ParcelTable, *keys: str) -> np.ndarray:
     """Make records of `carrier/parcel` keys."""
     carriers, ids = zip(*(key.split("/") for key in keys), strict=True)
     (numbers,) = table.carriers.number([(None, carriers)])
-    return table.add(ids, numbers, [None] * len(ids), [f"customer of {i}" for i in ids])
+    nothing = [None] * len(ids)
+    return table.add(ids, numbers, nothing, [f"customer of {i}" for i in ids], nothing)
 
 
 def find(table: ParcelTable, *keys: str) -> list[int]:
@@ -59,12 +61,13 @@ def test_orders_and_customers_that_come_later_are_kept() -> None:
     """What comes later is taken; a late scan fills gaps only."""
     table = ParcelTable()
     rows = add(table, "swift/P1")
-    table.own(rows, ["O1"], [None], overwrite=True)
-    table.own(rows, ["O2"], ["another"], overwrite=False)
+    table.own(rows, ["O1"], [None], [None], overwrite=True)
+    table.own(rows, ["O2"], ["another"], ["1f" * 32], overwrite=False)
     facts = table.facts(0)
     assert (facts["order_id"], facts["customer_id"]) == ("O1", "customer of P1")
-    table.own(rows, ["O2"], [None], overwrite=True)
+    table.own(rows, ["O2"], [None], ["00" * 6], overwrite=True)
     assert table.facts(0)["order_id"] == "O2"
+    assert (facts["address_hash"], table.facts(0)["address_hash"]) == ("1f" * 6, "00" * 6)
 
 
 def test_equal_tags_are_told_apart_by_their_keys(monkeypatch: pytest.MonkeyPatch) -> None:

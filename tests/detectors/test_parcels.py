@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -63,6 +64,50 @@ def test_a_parcel_that_stays_silent_is_called_stalled_once() -> None:
     assert stall.decided_at.second == 0
     assert (stall.region, stall.destination_region, stall.origin_region) == ("R07", "R07", "R01")
     assert said(one.advance(seconds(arrived + 500))) == []
+
+
+ADDRESS = "1f00ab5c9d7e"
+TOLD = [
+    ({"fragile": True, "address_hash": ADDRESS}, {}, (True, ADDRESS)),
+    ({"fragile": False, "address_hash": ADDRESS * 5}, {}, (False, ADDRESS)),
+    ({"fragile": True}, {"fragile": False, "address_hash": ADDRESS}, (False, ADDRESS)),
+    ({"address_hash": "0" * 12}, {"address_hash": ADDRESS}, (None, ADDRESS)),
+    ({}, {}, (None, None)),
+]
+
+
+@pytest.mark.parametrize(("first", "later", "told"), TOLD)
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_what_is_fragile_and_goes_where_is_said(
+    first: dict[str, Any],
+    later: dict[str, Any],
+    told: tuple[bool | None, str | None],
+    reloaded: bool,
+) -> None:
+    """Scans that bring it, the last one's word, are remembered until the decision and after it."""
+    one, (label, *scans) = taught(), journey("swift/S", LEARNED)[:4]
+    one.observe(batch([msgspec.structs.replace(label, **first)]))
+    one.observe(batch([msgspec.structs.replace(scans[0], **later), *scans[1:]]))
+    if reloaded:
+        state, one = one.dump(0, 1), core()
+        one.load(0, 1, state)
+    (stall,) = said(one.advance(seconds(LEARNED + 72)))
+    assert (stall.fragile, stall.address_hash) == told
+    moves = scan("swift/S", Milestone.OUT_FOR_DELIVERY, LEARNED + 80, region="R07")
+    (cleared,) = said(one.observe(batch([moves])))
+    assert (cleared.fragile, cleared.address_hash) == told
+
+
+def test_a_late_scan_fills_gaps_only() -> None:
+    """What an older scan says of the parcel is taken where nothing was said since."""
+    one, (label, *scans) = taught(), journey("swift/S", LEARNED)[:4]
+    late = scan(
+        "swift/S", Milestone.OTHER, LEARNED + 0.5, arrives=LEARNED + 17, fragile=True,
+        address_hash=ADDRESS,
+    )  # fmt: skip
+    one.observe(batch([msgspec.structs.replace(label, fragile=False), *scans, late]))
+    (stall,) = said(one.advance(seconds(LEARNED + 72)))
+    assert (stall.fragile, stall.address_hash) == (False, ADDRESS)
 
 
 def test_a_stall_says_why() -> None:

@@ -151,7 +151,7 @@ class Run:
     fault_at: float = 0.0
     """When the last fault ended, on the monotonic clock."""
     limits: dict[str, Any] = field(default_factory=lambda: BUDGETS)
-    sent_by_zombie: int = 0
+    by_zombie: list[str] = field(default_factory=list)
     more_requests: int = 0
     last_truth: Truth | None = None
     """Before the ledger's past was taken away."""

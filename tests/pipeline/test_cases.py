@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from configs.load import POLICIES, SHIPPED
@@ -122,3 +123,26 @@ def test_a_directory_without_cases(tmp_path: Path) -> None:
     result = CliRunner().invoke(application("test"), ["test", "--config", str(tmp_path)])
     assert result.exit_code != 0
     assert "no cases" in str(result.exception)
+
+
+def test_what_scans_say_of_a_parcel_reaches_the_policies(tmp_path: Path) -> None:
+    """From the scan to the rule: whether it is fragile, with where it is delivered beside it."""
+    policies = yaml.safe_load((SHIPPED / POLICIES).read_text("utf-8"))
+    remedy = {"template": "stall_apology", "coupon": {"amount_minor": 700, "validity_days": 30}}
+    rule = {
+        "name": "handle-with-care",
+        "when": {"kind": "stall.opened", "fragile": True},
+        "remedy": remedy | {"campaign": "stalls"},
+    }
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / POLICIES).write_text(
+        yaml.safe_dump(policies | {"policies": [rule, *policies["policies"]]}), "utf-8"
+    )
+    said = "customer: C1, fragile: {}, address_hash: 1f00ab5c9d7e"
+    for fragile, asked in (("true", "handle-with-care"), ("false", "stalled-parcel")):
+        stall = STALL.replace("customer: C1", said.format(fragile)).replace("P1:", "P9:")
+        wanted = f"{{kind: stall.opened, about: P9, asks: {{rule: {asked}}}}}"
+        expected = f"    expect:\n      - {wanted}\n"
+        code, text = tried(tmp_path, f"  - name: care{stall}{expected}", "--config", config)
+        assert code == 0, text

@@ -63,9 +63,8 @@ def test_address_and_day_caps(redis_server: RedisServer, name: str) -> None:
     policies = changed(caps=caps)
     with world_of(redis_server.url, name, policies) as (world, run):
         for n in range(8):
-            wish = request(policies, n)
-            door = "door-1" if n < 4 else None
-            run(world.issuers[n % 2].work([msgspec.structs.replace(wish, address_hash=door)]))
+            door = "1f00ab5c9d7e" if n < 4 else None
+            run(world.issuers[n % 2].work([request(policies, n, address_hash=door)]))
         run(world.issuers[0].work([request(policies, 8, at=NOON + timedelta(days=1))]))
         found = outcomes(world)
         assert [found[f"P{n}"] for n in range(9)] == [

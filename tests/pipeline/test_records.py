@@ -74,6 +74,10 @@ REFUSED: dict[str, tuple[Reason, bytes | None]] = {
     "carrier with a slash": (Reason.IMPOSSIBLE_VALUE, scan(carrier="swift/north")),
     "negative value": (Reason.IMPOSSIBLE_VALUE, scan(declared_value_minor=-1)),
     "value beyond 10^15": (Reason.IMPOSSIBLE_VALUE, scan(declared_value_minor=10**15 + 1)),
+    "an address for its hash": (
+        Reason.IMPOSSIBLE_VALUE,
+        scan(address_hash="12 Main Street"),
+    ),
     "number of 5000 digits": (Reason.IMPOSSIBLE_VALUE, scan_with("zone", b"1" * 5000)),
     "an array": (Reason.IMPOSSIBLE_VALUE, b"[]"),
     "JSON null": (Reason.IMPOSSIBLE_VALUE, b"null"),
@@ -118,6 +122,7 @@ TAKEN: dict[str, bytes] = {
         service_level="express",
         supplier_id="s-1",
         fragile=True,
+        address_hash="0123456789abcdef" * 4,
         schema_version=1,
     ),
     "unknown fields": scan(zone="A", weight=1.5, tags=["a", {"b": None}]),

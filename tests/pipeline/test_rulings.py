@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from configs.policy_schema import Policies
-from pipeline.ledger import State
+from pipeline.ledger import State, Told
 from pipeline.remedies import Reason, RemedyRequest, Ruling, Verdict
 from sinks.base import Refused, RefusedReason, Unknown, UnknownReason
 from sinks.memory import MemorySink
@@ -177,3 +177,51 @@ def test_gone_switches_off(redis_server: RedisServer, name: str) -> None:
         world.issuers[0] = world.owner(0)
         run(world.issuers[0].work([]))
         assert State.ISSUED in {state for state, _ in outcomes(world).values()}
+
+
+GONE = Unknown(UnknownReason.GONE, "410")
+
+
+def test_gone_is_remembered_beyond_the_process(redis_server: RedisServer, name: str) -> None:
+    """Whoever starts after a 410 sends one message and no more while the answer is 410."""
+    sink = MemorySink([GONE] * 12)
+    policies = changed()
+    with world_of(redis_server.url, name, policies, coupons=sink) as (world, run):
+        run(world.issuers[0].work([request(policies, number) for number in range(5)]))
+        sent = len(sink.attempts)
+        for start in range(1, 4):
+            world.issuers[0] = world.owner(0)
+            for _ in range(3):
+                run(world.issuers[0].work([]))
+            assert len(sink.attempts) == sent + start
+        sink.script([])
+        world.issuers[0] = world.owner(0)
+        for _ in range(2):
+            run(world.issuers[0].work([]))
+        assert {state for state, _ in outcomes(world).values()} == {State.ISSUED}
+        assert len(sink.messages) == 5
+
+
+@pytest.mark.parametrize("which", ["notices", "actions"])
+def test_gone_before_the_customer_is_told(redis_server: RedisServer, name: str, which: str) -> None:
+    """Where messages or upgrades go to nobody, nothing is given up: it waits, and is sent once."""
+    sink = MemorySink([GONE] * 12)
+    policies = changed()
+    with world_of(redis_server.url, name, policies, **{which: sink}) as (world, run):
+        run(world.issuers[0].work([request(policies, number) for number in range(2)]))
+        sent = len(sink.attempts)
+        for start in range(1, 4):
+            world.issuers[0] = world.owner(0)
+            for _ in range(4):
+                world.pass_time(3600)
+                run(world.issuers[0].work([]))
+            assert len(sink.attempts) == sent + start
+        sink.script([])
+        world.issuers[0] = world.owner(0)
+        for _ in range(3):
+            world.pass_time(3600)
+            run(world.issuers[0].work([]))
+        assert len(sink.messages) == 2
+        assert {account.told for book in world.books() for account in book.accounts.values()} == {
+            Told.DELIVERED
+        }

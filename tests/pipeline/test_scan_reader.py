@@ -106,6 +106,7 @@ def test_values_that_make_sense_together_only_make_none(first: bytes, second: by
         {"carrier": "a/b"},
         {"milestone": "teleported"},
         {"declared_value_minor": -1},
+        {"address_hash": "12 Main Street"},
         {"schema_version": 2},
         {"schema_version": "1.9"},
     ],
@@ -133,10 +134,15 @@ def test_context_is_told_by_those_that_bring_it() -> None:
         record(scan(), offset=0),
         record(scan(order_id="o-1", declared_value_minor=0), offset=1),
         record(scan(promised_at="2026-03-09T00:00:00Z"), offset=2),
+        record(scan(fragile=False), offset=3),
+        record(scan(fragile=True, address_hash="1f00ab5c9d7e"), offset=4),
     ]
+    assert plain(records)
     context = assert_same(records).batch.context
-    assert context.positions.tolist() == [1, 2]
-    assert context.values.tolist() == [1, 0]
+    assert context.positions.tolist() == [1, 2, 3, 4]
+    assert context.values.tolist() == [1, 0, 0, 0]
+    assert context.fragile.tolist() == [0, 0, 1, 2]
+    assert list(context.address_hashes) == [None, None, None, "1f00ab5c9d7e"]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 30), st.integers(0, 30))

@@ -197,3 +197,36 @@ def test_a_text_in_one_language_only_is_an_error(tmp_path: Path) -> None:
     assert "there is no mine.zh.txt beside it" in said
     assert "mine.fr.txt: no text" in said
     assert "words.en.yaml" in said
+
+
+def test_the_text_of_a_letter_is_blocks_with_an_empty_line_between() -> None:
+    """Each part only if it is there; a mail's signature begins with two dashes."""
+    plain = Letter(subject="S", hello="Hello,", paragraphs=("One.", "Two."), bye="Bye", footer="F.")
+    assert as_text(plain) == "Hello,\n\nOne.\n\nTwo.\n\nBye\n\n--\nF.\n"
+    full = msgspec.structs.replace(
+        plain,
+        paragraphs=("One.",),
+        rows=(("Parcel", "P1"), ("Place", "hub")),
+        doing_title="Doing",
+        doing=("this", "that"),
+        gift_title="Coupon",
+        amount="¥5",
+        gift_text="Valid.",
+    )
+    assert as_text(full) == (
+        "Hello,\n\nOne.\n\nParcel: P1\nPlace: hub\n\nDoing\n- this\n- that\n\n"
+        "Coupon: ¥5\nValid.\n\nBye\n\n--\nF.\n"
+    )
+
+
+def test_phrases_at_hand_are_those_of_these_facts() -> None:
+    """What was written for one customer changes no word of the next one's letter."""
+    requests = [
+        like(parcel_id=parcel, carrier=carrier, amount_minor=amount, upgrade=upgrade)
+        for parcel, carrier, amount, upgrade in itertools.product(
+            ("P1", "P2"), ("swift", None), (0, 500, 800), Upgrade
+        )
+    ]
+    used = Wording(TEXTS)
+    for request in requests * 2:
+        assert used.write(request) == Wording(TEXTS).write(request)

@@ -43,7 +43,7 @@ async def killed(run: Run) -> None:
 
 
 def _nothing_sent(run: Run, _truth: Truth) -> Iterable[str]:
-    return [f"the zombie sent {run.sent_by_zombie} requests"] if run.sent_by_zombie else []
+    return [f"after the zombie woke up: {what}" for what in run.by_zombie]
 
 
 @row(
@@ -72,13 +72,15 @@ async def zombie(run: Run) -> None:
     provider = run.proxies[Part.PROVIDER]
 
     def noted(piece: bytes) -> None:
-        run.sent_by_zombie += piece.startswith(b"POST ")
+        if piece.startswith(b"POST "):
+            run.by_zombie.append(piece[:400].decode("utf-8", "replace"))
 
     provider.seen = noted
     frozen.send(signal.SIGCONT)
     run.fault_over()
     await asyncio.sleep(3)
-    run.sent_by_zombie += await run.ledger_records() - records
+    written = await run.ledger_records() - records
+    run.by_zombie += [f"{written} records in the ledger"] if written else []
 
 
 def _ended_by_themselves(run: Run, _truth: Truth) -> Iterable[str]:

@@ -72,7 +72,7 @@ async def changes(run: Run) -> None:
 
 @row("provider-gone", GROUP + ": 410", **FAST)
 async def gone(run: Run) -> None:
-    """Nothing more is sent until a person starts it again."""
+    """Nothing more is sent; started again, one message tries, and all go when it is taken."""
     await run.behave(Behaviour(fault=Fault.GONE, share=run.dice.uniform(0.3, 1), seed=run.seed))
     process = await run.start()
     await run.decide(*(stall(number) for number in range(20)))
@@ -89,8 +89,26 @@ async def gone(run: Run) -> None:
     after = await run.given()
     assert after["coupons"] == before["coupons"], "who is gone is not asked"
     await process.stop()
+    await run.behave(Behaviour(fault=Fault.GONE, share=1, seed=run.seed))
+    requests, again = (await run.given())["requests"], await run.start()
+    if await _coupons_wait(run):
+
+        async def tried() -> bool:
+            return "switched off" in again.said()
+
+        await run.until(tried, "it tries again")
+    await asyncio.sleep(0.7)
+    tries = (await run.given())["requests"] - requests
+    assert tries <= 2, f"{tries} messages to who is gone, one of each kind is enough"
+    await again.stop()
+    await run.behave(Behaviour())
     run.fault_over()
     await run.supervise()
+
+
+async def _coupons_wait(run: Run) -> bool:
+    """Tell whether the ledger has a remedy whose provider was the one that was gone."""
+    return "unknown" in (await run.truth()).states.values()
 
 
 @row(
