@@ -49,6 +49,13 @@ def dealt(blobs: Sequence[bytes], homes: Homes, count: int) -> list[bytes]:
     ]
 
 
+def emptied(blob: bytes) -> bytes:
+    """Return a table with the same rows, all of its numbers 0."""
+    table = read_table(blob)
+    zeros = {name: bytes(len(cells)) for name, cells in table.numbers.items()}
+    return _encode(msgspec.structs.replace(table, numbers=zeros))
+
+
 def added(blobs: Sequence[bytes], dtype: DTypeLike) -> bytes:
     """Return tables added up, row by row; every column of theirs has this type."""
     tables = [read_table(blob) for blob in blobs]

@@ -17,7 +17,7 @@ from detectors.backlog import BacklogWatch, Moves
 from detectors.base import Batch, Cell, Counts, Metric, Output, Rejected, RejectReason
 from detectors.closings import Closing, read_closings
 from detectors.counts import DAY
-from detectors.decisions import Decision, SurgeClosed, SurgeOpened
+from detectors.decisions import Decision, SurgeClosed, SurgeOpened, SurgeUpdated
 from detectors.events import Category
 from detectors.outbreak_odds import OutbreakOdds
 from detectors.overload import OverloadWatch
@@ -26,7 +26,9 @@ from detectors.silence import QUARTER, SilenceWatch
 from detectors.surges import HOUR, SurgeWatch
 from detectors.table import Table, pack, unpack
 
-VERSION: Final = 4
+VERSION: Final = 5
+REGIONS_PARTITION: Final = 0
+"""Where the counts of all regions go: complaints and parcels, not scans."""
 ASLEEP_AFTER: Final = 14 * DAY
 _MOVES: Final = (Metric.ENTERED, Metric.LEFT, Metric.CAME, Metric.WENT)
 """What is counted of a region's parcels, in the order of `Moves`."""
@@ -50,7 +52,7 @@ class FlowCore:
         How long after its end an hour of complaints stays open; whole quarters of an hour, the
         same value as the complaints core's.
     false_surges_a_month
-        How many surges a month chance may open, over all partitions together.
+        How many surges a month chance may open, in all: one core judges every region.
     min_days, utc_offset_seconds
         No opinion on a series before it is so old; local time makes the day and the week.
     min_complaints, cool_down_hours, max_episode_days
@@ -99,11 +101,10 @@ class FlowCore:
         self._clock: float | None = float("-inf")
         """The watermark; None: to be derived anew."""
         self._pending = PendingCounts(allowed_lateness_seconds)
-        partitions = max(len(self._names) // 2, 1)
         self._surges = SurgeWatch(
             scan=OutbreakOdds(HOUR, utc_offset_seconds),
             config_version=config_version,
-            false_episodes_a_month=false_surges_a_month / partitions,
+            false_episodes_a_month=false_surges_a_month,
             min_complaints=min_complaints,
             cool_down_hours=cool_down_hours,
             max_episode_days=max_episode_days,
@@ -307,7 +308,7 @@ class FlowCore:
         decisions: list[Decision] = []
         for decision in self._surges.close(now, bucket, counts):
             decisions.append(decision)
-            if Category.LOGISTICS in decision.parts:
+            if Category.LOGISTICS in self._surges.opened_with(decision.region):
                 decisions += self._with(decision)
         return decisions
 
@@ -315,6 +316,9 @@ class FlowCore:
         """Return what a surge of logistics complaints means for the region's capacity."""
         if isinstance(surge, SurgeOpened):
             return [self._overload.alert_for(surge)]
+        if isinstance(surge, SurgeUpdated):
+            news = self._overload.follow(surge)
+            return [] if news is None else [news]
         ended = self._overload.after(surge) if isinstance(surge, SurgeClosed) else None
         return [] if ended is None else [ended]
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import complaints, counts, flow, parcels
-from detectors.base import StateError
-from detectors.dealing import Homes, added, dealt, read_table
+from detectors.base import Metric, StateError
+from detectors.dealing import Homes, added, dealt, emptied, read_table
 from detectors.expectation import merged_pools
 from detectors.hearing import merged_hearing
 from detectors.lessons import NEVER
@@ -150,9 +150,11 @@ def moved_flow(
     old = [unpack(flow.VERSION, blob) for blob in blobs]
     stepped = _same("flow's steps", [scalars["stepped"] for scalars, _ in old])
     active = max((s["active"] for s, _ in old if s["active"] is not None), default=None)
+    tables = [list(column) for column in zip(*(tables for _, tables in old), strict=True)]
+    first_of_scans = [read_table(column[0]).name for column in tables].index("series")
     columns = [
-        _table(column, homes, sources, count)
-        for column in zip(*(tables for _, tables in old), strict=True)
+        _table(column, homes, sources, count, scans=first_of_scans <= n < first_of_scans + 2)
+        for n, column in enumerate(tables)
     ]
     scalars = {"stepped": stepped, "active": active}
     return [pack(flow.VERSION, scalars, list(tables)) for tables in zip(*columns, strict=True)]
@@ -188,18 +190,50 @@ def _customers(complaints_blob: bytes) -> list[str]:
     return read_table(customers).keys
 
 
-def _table(blobs: Sequence[bytes], homes: Homes, sources: Sequence[str], count: int) -> list[bytes]:
-    """Return one of flow's tables for each new partition, by what its keys are."""
+def _table(
+    blobs: Sequence[bytes], homes: Homes, sources: Sequence[str], count: int, *, scans: bool
+) -> list[bytes]:
+    """Return one of flow's tables for each new partition, by what its keys are.
+
+    Tables of `scans` are dealt out; those of regions go to `flow.REGIONS_PARTITION`.
+    """
     name = read_table(blobs[0]).name
     if name == "sources":
         return [_sources(blobs, sources)] * count
-    if name == "counts-pool":
-        return [merged_pools(blobs, HOUR)] * count
+    if name == "pending":
+        return dealt(blobs, lambda keys: _waiting_homes(keys, homes), count)
+    shared = merged_pools(blobs, HOUR) if name == "counts-pool" else None
     if name in {"pool", "inflow", "bands"}:
         # Shapes, spreads and shares that all series of a partition share: sums, so they add up.
-        return [added(blobs, "<f8")] * count
-    skip = 4 if name == "pending" else 0
-    return dealt(blobs, lambda keys: homes([k.split(counts.SEPARATOR)[skip] for k in keys]), count)
+        shared = added(blobs, "<f8")
+    if scans and shared is not None:
+        return [shared] * count
+    if scans:
+        return dealt(blobs, homes, count)
+    if shared is None:
+        return dealt(blobs, _with_regions, count)
+    if name == "counts-pool":
+        idle = dealt(blobs[:1], _nowhere, 1)
+    else:
+        idle = [emptied(blob) for blob in blobs]
+    moved = [idle[min(home, len(idle) - 1)] for home in range(count)]
+    moved[flow.REGIONS_PARTITION] = shared
+    return moved
+
+
+def _with_regions(keys: Sequence[str]) -> NDArray[np.int64]:
+    return np.full(len(keys), flow.REGIONS_PARTITION)
+
+
+def _nowhere(keys: Sequence[str]) -> NDArray[np.int64]:
+    return np.full(len(keys), -1)
+
+
+def _waiting_homes(keys: Sequence[str], homes: Homes) -> NDArray[np.int64]:
+    """Return where counts that wait belong: by metric, and scans by carrier."""
+    parts = [key.split(counts.SEPARATOR) for key in keys]
+    scans = np.array([part[1] == Metric.SCANS for part in parts], np.bool_)
+    return np.where(scans, homes([part[4] for part in parts]), flow.REGIONS_PARTITION)
 
 
 def _sources(blobs: Sequence[bytes], names: Sequence[str]) -> bytes:

@@ -24,6 +24,7 @@ from detectors.decisions import (
     Evidence,
     SurgeClosed,
     SurgeOpened,
+    SurgeUpdated,
     decision_id,
     instant,
 )
@@ -177,6 +178,25 @@ class OverloadWatch:
             self.regions.text("surge")[row] = surge.decision_id
         return CapacityAlert(decision_id=identity, episode_id=identity, **told)
 
+    def follow(self, surge: SurgeUpdated) -> CapacityUpdated | None:
+        """Return what a surge that has grown changes in the alert it opened.
+
+        An alert that has come to be about an overflow says more than the complaints do.
+        """
+        now, region = int(surge.decided_at.timestamp()), surge.region
+        row, told = self.regions.row(region), self._of_surge(surge)
+        if row < 0:
+            episode = surge_alert_id(region, surge.episode_id)
+            reason = CapacityReason.COMPLAINT_SURGE
+            return CapacityUpdated(
+                decision_id=_later_id("capacity.updated", region, episode, now, reason),
+                episode_id=episode, **told,
+            )  # fmt: skip
+        of_it = self.regions.text("surge")[row] == surge.episode_id
+        if not of_it or self.regions.text("reason")[row] != CapacityReason.COMPLAINT_SURGE:
+            return None
+        return self._changed(now, row, told)
+
     def after(self, surge: SurgeClosed) -> CapacityClosed | None:
         """Return the end of the alert that a surge opened, unless the region overflows by now."""
         now, region = int(surge.decided_at.timestamp()), surge.region
@@ -223,7 +243,7 @@ class OverloadWatch:
 
     # ---- what is said
 
-    def _of_surge(self, surge: SurgeOpened | SurgeClosed) -> dict[str, Any]:
+    def _of_surge(self, surge: SurgeOpened | SurgeUpdated | SurgeClosed) -> dict[str, Any]:
         row, evidence = self.regions.row(surge.region), surge.evidence
         couriers = int(self.regions["couriers"][row]) if row >= 0 else 0
         backlog = float(self.regions["backlog"][row]) if row >= 0 else 0.0

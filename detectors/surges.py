@@ -168,6 +168,12 @@ class SurgeWatch:
             self._forget(np.flatnonzero(idle))
         return decisions
 
+    def opened_with(self, region: str) -> list[Category]:
+        """Return the categories that took part when a region's last episode opened."""
+        row = self.episodes.row(region)
+        parts = self.episodes.text("parts")[row] if row >= 0 else None
+        return [Category(part) for part in parts.split(SEPARATOR)] if parts else []
+
     def correct(self, now: int, bucket: int, counts: Mapping[str, int]) -> None:
         """Count complaints that came late for an open episode; opens nothing.
 
@@ -357,8 +363,7 @@ class SurgeWatch:
         episodes = self.episodes
         region, category = episodes.key(row), episodes.text("category")[row] or ""
         began = int(episodes["began"][row])
-        opened_with = (episodes.text("parts")[row] or "").split(SEPARATOR)
-        parts = tuple(dict.fromkeys([*map(Category, opened_with), *joined]))
+        parts = tuple(dict.fromkeys([*self.opened_with(region), *joined]))
         started = SEPARATOR.join((region, category, str(began)))
         if kind is not SurgeOpened:
             started = SEPARATOR.join((started, str(now)))

@@ -5,7 +5,7 @@ drives it with what Kafka brings and writes the outcome in one transaction with 
 page; the replay drives the very same object from files.
 
     tracking[p] ───► parcels core ────┐ decisions
-    complaints[p] ─► complaints core ─┤ counts ──► counts[of the region] ─► flow core ─► decisions
+    complaints[p] ─► complaints core ─┤ counts ──► counts[of its kind] ──► flow core ─► decisions
                                       └ dead letters
     lessons[p] ──► teacher ──► merged lessons ──► lessons[every] ──► parcels core
 
@@ -28,6 +28,7 @@ import numpy as np
 from configs.load import Config
 from detectors.base import EVERYBODY, Cell, Core, Counts, Lesson, Metric, Output, Rejected
 from detectors.decisions import Decision
+from detectors.flow import REGIONS_PARTITION
 from detectors.lessons import Teacher
 from pipeline.partition import partition_of
 from pipeline.record_columns import RecordColumns
@@ -288,7 +289,7 @@ class Task:
         """
         sums: list[dict[tuple[Metric, str, int, int], int]] = [{} for _ in range(self.partitions)]
         for cell in chain.from_iterable(record.cells for record in counts):
-            mine = sums[_flow_partition(cell.series, self.partitions)]
+            mine = sums[flow_partition(cell.metric, cell.series, self.partitions)]
             key = (cell.metric, cell.series, cell.bucket, cell.late_at)
             mine[key] = mine.get(key, 0) + cell.count
         last = counts[-1]
@@ -306,8 +307,14 @@ def _cells(sums: dict[tuple[Metric, str, int, int], int]) -> tuple[Cell, ...]:
 
 
 @lru_cache(maxsize=65536)
-def _flow_partition(series: str, partitions: int) -> int:
-    """A region's categories lie together, so that one cause can be seen as one."""
+def flow_partition(metric: Metric, series: str, partitions: int) -> int:
+    """Return where a series is judged.
+
+    All regions lie together: what they have in common is learned from all, and which episodes
+    open does not depend on the number of partitions. Scans are dealt out by carrier.
+    """
+    if metric is not Metric.SCANS:
+        return REGIONS_PARTITION
     return partition_of(series.split("\x1f", 1)[0].encode(), partitions)
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from detectors.base import StateError
-from detectors.dealing import Homes, added, dealt
+from detectors.dealing import Homes, added, dealt, emptied, read_table
 from detectors.table import Table
 
 
@@ -64,3 +64,11 @@ def test_what_is_no_table_is_refused() -> None:
     """A broken blob is no empty table."""
     with pytest.raises(StateError, match="broken"):
         dealt([b"\xc1"], by_number(1), 1)
+
+
+def test_an_emptied_table_has_the_rows_and_no_numbers() -> None:
+    """Keys stay, every number is 0."""
+    blob = table("k7", "k3").dump(0, 1)
+    was, now = read_table(blob), read_table(emptied(blob))
+    assert now.keys == was.keys
+    assert {name: bytes(len(cells)) for name, cells in was.numbers.items()} == now.numbers

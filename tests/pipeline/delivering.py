@@ -182,10 +182,16 @@ def _live(port: int) -> bool:
 
 @contextmanager
 def delivering(
-    folder: Path, brokers: str, redis_url: str, name: str, *faults: str, **environment: str
+    folder: Path,
+    brokers: str,
+    redis_url: str,
+    name: str,
+    *faults: str,
+    partitions: int = 2,
+    **environment: str,
 ) -> Iterator[Delivering]:
     """Topics, a provider that fails as told, and the environment of deliver processes."""
-    kafka = Kafka(brokers=brokers, prefix=name, group=name, partitions=2)
+    kafka = Kafka(brokers=brokers, prefix=name, group=name, partitions=partitions)
     topics.create(kafka)
     log = folder / "provider.log"
     command = [sys.executable, "-m", "pipeline.provider", "--secret", SECRET, *faults]
@@ -198,7 +204,7 @@ def delivering(
             "FOREWARN_KAFKA__BROKERS": brokers,
             "FOREWARN_KAFKA__PREFIX": name,
             "FOREWARN_KAFKA__GROUP": name,
-            "FOREWARN_KAFKA__PARTITIONS": "2",
+            "FOREWARN_KAFKA__PARTITIONS": str(partitions),
             "FOREWARN_REDIS__URL": redis_url,
             "FOREWARN_REDIS__PREFIX": name,
             "FOREWARN_COUPONS__URL": f"{url}/coupons",

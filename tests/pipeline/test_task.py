@@ -7,10 +7,19 @@ import pytest
 
 from configs.load import Config, load_config
 from detectors.base import Cell, Counts, Lesson, Metric
+from detectors.flow import REGIONS_PARTITION
 from detectors.lessons import DELAY
 from pipeline.partition import partition_of
 from pipeline.records import RawRecord
-from pipeline.task import Input, Outcome, Task, read_counts, read_lessons, sources_of
+from pipeline.task import (
+    Input,
+    Outcome,
+    Task,
+    flow_partition,
+    read_counts,
+    read_lessons,
+    sources_of,
+)
 from tests.pipeline.counting import counting_config
 from tests.pipeline.stage import events
 
@@ -193,3 +202,11 @@ def test_lessons_that_cannot_be_read_are_dead_letters() -> None:
     assert chunk.events == [good]
     assert [letter.record.offset for letter in chunk.dead] == [1, 2, 3]
     assert {letter.reason for letter in chunk.dead} == {"not_lessons"}
+
+
+@pytest.mark.parametrize("metric", [m for m in Metric if m is not Metric.SCANS])
+def test_regions_are_judged_in_one_place(metric: Metric) -> None:
+    """Whatever is counted of a region goes to one partition of flow; scans go by carrier."""
+    homes = {flow_partition(metric, f"R{n}\x1flogistics", 8) for n in range(50)}
+    assert homes == {REGIONS_PARTITION}
+    assert len({flow_partition(Metric.SCANS, f"carrier{n}", 8) for n in range(50)}) == 8
