@@ -50,13 +50,15 @@ class Journey(Section):
 
 
 class Background(Journey):
-    """Healthy parcels before the case, from which the models learn what is usual."""
+    """Healthy parcels before and beside the case, from which the models learn what is usual."""
 
     parcels: Annotated[StrictInt, Field(ge=1, le=5000)] = 120
     every: Span = 6 * 3600.0
-    """One starts so often; the last one ends before the case starts."""
+    """One starts so often; so many end before the case starts."""
     spread: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Each takes up to so much shorter or longer."""
+    goes_on: StrictBool = True
+    """Others follow while the case lasts; false: their carrier falls silent when it starts."""
 
 
 class Parcel(Journey):
