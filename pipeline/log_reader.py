@@ -12,6 +12,11 @@ from pipeline.stops import BrokerUnavailable
 
 _SILENCE_SECONDS: Final = 60.0
 _BATCH: Final = 500
+_AGAIN_SECONDS: Final = 0.2
+_NO_LEADER: Final = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+)
+"""A leader is being chosen, or has been and the client does not know it yet."""
 _log = logging.getLogger(__name__)
 
 
@@ -55,14 +60,21 @@ def log_start(kafka: Kafka, topic: str, partition: int) -> int:
 def log_bounds(kafka: Kafka, topic: str, partition: int) -> tuple[int, int]:
     """Return the first offset of a partition and that after its last.
 
-    Raises `BrokerUnavailable`.
+    A partition whose leader is not settled, as of a topic just made, is asked again until the
+    time for a request is over. Raises `BrokerUnavailable`.
     """
     reader = _reader(kafka)
+    until = time.monotonic() + kafka.request_timeout_seconds
+    place = TopicPartition(kafka.topic(topic), partition)
     try:
-        place = TopicPartition(kafka.topic(topic), partition)
-        return reader.get_watermark_offsets(place, kafka.request_timeout_seconds)
-    except KafkaException as error:
-        raise BrokerUnavailable(f"{kafka.topic(topic)}: {error.args[0].str()}") from error
+        while True:
+            try:
+                return reader.get_watermark_offsets(place, kafka.request_timeout_seconds)
+            except KafkaException as error:
+                reason = error.args[0]
+                if reason.code() not in _NO_LEADER or time.monotonic() > until:
+                    raise BrokerUnavailable(f"{place.topic}: {reason.str()}") from error
+            time.sleep(_AGAIN_SECONDS)
     finally:
         reader.close()
 
