@@ -202,7 +202,7 @@ class Hearing:
         return self.clock.elapsed(codes[:, 1], _seconds(began), _seconds(ended))
 
     def _far_of(self, codes: Index) -> Floats:
-        """Return beyond which gap each carrier is unheard, seconds of its clock; NaN: never."""
+        """Return beyond which gap each carrier is unheard, seconds of its clock."""
         rows = codes[:, 0]
         asked = np.isnan(self._far[rows])
         if np.count_nonzero(asked):

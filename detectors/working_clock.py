@@ -10,8 +10,7 @@ is summed from the slots in which dwells began and ended, so that a dwell is two
 long it lasted. An `ArrivalClock` of a carrier goes as fast as it is usually heard of.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -37,10 +36,6 @@ class WeekClock:
 
     Parameters
     ----------
-    name
-        Stands in the state.
-    counts
-        What is counted for each clock.
     half_life_days
         After so many days of the clock an observation counts half.
     min_observations
@@ -51,10 +46,13 @@ class WeekClock:
         Counts are taken out and come back as sums over all partitions.
     """
 
+    name: ClassVar[str]
+    """Stands in the state."""
+    counts: ClassVar[tuple[str, ...]]
+    """What is counted for each clock."""
+
     def __init__(
         self,
-        name: str,
-        counts: Sequence[str],
         *,
         half_life_days: float,
         min_observations: int,
@@ -62,9 +60,8 @@ class WeekClock:
         shared: bool = False,
     ) -> None:
         self.min_observations = min_observations
-        self._counts = tuple(counts)
         self.sketches = Sketches(
-            name, half_life_days=half_life_days, max_rows=max_clocks, levels=3, shared=shared
+            self.name, half_life_days=half_life_days, max_rows=max_clocks, levels=3, shared=shared
         )
         self.forget_codes()
 
@@ -72,7 +69,7 @@ class WeekClock:
         """Forget what is derived from the state."""
         self.sketches.forget_codes()
         self._numbers: dict[str, int] = {}
-        self._codes = np.zeros((64, len(self._counts)), np.int64)
+        self._codes = np.zeros((64, len(self.counts)), np.int64)
         """Of each clock, the codes of what is counted for it."""
         self.forget_answers()
 
@@ -92,7 +89,7 @@ class WeekClock:
                 self._codes = np.concatenate([self._codes, np.zeros_like(self._codes)])
                 self._read = np.concatenate([self._read, np.zeros_like(self._read)])
                 self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)])
-            self._codes[number] = [self.sketches.code(f"{key} {what}") for what in self._counts]
+            self._codes[number] = [self.sketches.code(f"{key} {what}") for what in self.counts]
         return number
 
     def elapsed(self, codes: Codes, began: Floats, ended: Floats) -> Floats:
@@ -147,22 +144,8 @@ class WeekClock:
 class WorkingClock(WeekClock):
     """Clocks of carriers' stages, which stand still while they are closed."""
 
-    def __init__(
-        self,
-        *,
-        half_life_days: float,
-        min_observations: int,
-        max_clocks: int,
-        shared: bool = False,
-    ) -> None:
-        super().__init__(
-            "clocks",
-            ("began", "ended"),
-            half_life_days=half_life_days,
-            min_observations=min_observations,
-            max_clocks=max_clocks,
-            shared=shared,
-        )
+    name = "clocks"
+    counts = ("began", "ended")
 
     def learn_many(self, codes: Codes, began: Floats, ended: Floats) -> None:
         """Count dwells from `began` to `ended`, seconds of the epoch; all of shape (n,)."""
@@ -193,28 +176,14 @@ class WorkingClock(WeekClock):
             prior = _PRIOR_ENDS / rate
             speeds = (ends + prior * rate * speeds) / (through + prior)
             speeds /= max(speeds.mean(), 1e-12)
-        return scaled(speeds)
+        return _scaled(speeds)
 
 
 class ArrivalClock(WeekClock):
     """Clocks of carriers, which go as often as something is heard of them."""
 
-    def __init__(
-        self,
-        *,
-        half_life_days: float,
-        min_observations: int,
-        max_clocks: int,
-        shared: bool = False,
-    ) -> None:
-        super().__init__(
-            "arrivals",
-            ("heard",),
-            half_life_days=half_life_days,
-            min_observations=min_observations,
-            max_clocks=max_clocks,
-            shared=shared,
-        )
+    name = "arrivals"
+    counts = ("heard",)
 
     def learn_many(self, codes: Codes, heard: Floats) -> None:
         """Count when carriers were heard, seconds of the epoch; of shape (n,)."""
@@ -228,10 +197,10 @@ class ArrivalClock(WeekClock):
         heard = self.sketches.weights(int(rows[0, 1]))[:SLOTS]
         if heard.sum() < self.min_observations:
             return np.ones(SLOTS)
-        return scaled((heard + 1.0) / (heard.mean() + 1.0))
+        return _scaled((heard + 1.0) / (heard.mean() + 1.0))
 
 
-def scaled(speeds: Floats) -> Floats:
+def _scaled(speeds: Floats) -> Floats:
     """Return speeds with mean 1, none of them so slow that a silence stands still for ever."""
     some: Floats = np.maximum(speeds, _SLOWEST)
     mean: float = some.mean()
