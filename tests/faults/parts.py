@@ -213,6 +213,14 @@ class Run:
         self.proxies[step.part].traps = [step.trap(both, nth)]
         return sprung
 
+    async def struck(self, step: Step, sprung: asyncio.Event, seconds: float = 60) -> None:
+        """Wait until a trap has sprung; raises `Stuck`."""
+
+        async def done() -> bool:
+            return sprung.is_set()
+
+        await self.until(done, f"it comes to {step.name}", seconds)
+
     # ------------------------------------------------------------------ others
 
     async def behave(self, behaviour: Behaviour) -> None:

@@ -34,11 +34,7 @@ async def down(run: Run) -> None:
         step = run.dice.choice(KAFKA_STEPS)
         sprung = await run.strike(step, proxy.down, run.dice.randint(1, 2))
         await run.decide(*(stall(n) for n in range(12 * number, 12 * number + 12)))
-
-        async def struck(sprung: asyncio.Event = sprung) -> bool:
-            return sprung.is_set()
-
-        await run.until(struck, f"it comes to {step.name}", 40)
+        await run.struck(step, sprung, 40)
         await asyncio.sleep(run.dice.uniform(0.2, 2))
         proxy.up()
     run.fault_over()

@@ -32,11 +32,7 @@ async def killed(run: Run) -> None:
 
         sprung = await run.strike(step, strike, nth=run.dice.randint(1, 2))
         await run.decide(*(stall(next(numbers)) for _ in range(12)))
-
-        async def dead(sprung: asyncio.Event = sprung) -> bool:
-            return sprung.is_set()
-
-        await run.until(dead, f"it comes to {step.name}", 40)
+        await run.struck(step, sprung, 40)
         assert await process.wait(10) == -signal.SIGKILL
     run.fault_over()
     await run.supervise()
@@ -60,11 +56,7 @@ async def zombie(run: Run) -> None:
     frozen = await run.start()
     sprung = await run.strike(step, lambda: frozen.send(signal.SIGSTOP), run.dice.randint(1, 3))
     await run.decide(*(stall(number) for number in range(24)))
-
-    async def stopped() -> bool:
-        return sprung.is_set()
-
-    await run.until(stopped, f"it comes to {step.name}", 40)
+    await run.struck(step, sprung, 40)
     await run.supervise()
     await run.decide(*(stall(number) for number in range(24, 36)))
     await run.until_ended()

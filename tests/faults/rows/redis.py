@@ -65,11 +65,7 @@ async def killed(run: Run) -> None:
     sprung = await run.strike(step, lambda: child.send(signal.SIGKILL), run.dice.randint(1, 3))
     assert pid
     await rest(run, 8)
-
-    async def dead() -> bool:
-        return sprung.is_set()
-
-    await run.until(dead, f"it comes to {step.name}")
+    await run.struck(step, sprung)
     await asyncio.to_thread(child.kill)
     await asyncio.sleep(0.2)  # what was on its way to the provider arrives
     before = await run.given()
@@ -87,17 +83,17 @@ async def flushed(run: Run) -> None:
     async with client(run) as redis:
         flushes: list[asyncio.Future[Any]] = []
         step = _step(run.dice.choice(["reserving", "promising", "asking", "settling", "following"]))
-        await run.strike(step, lambda: flushes.append(asyncio.ensure_future(redis.flushall())))
+
+        def flush() -> None:
+            flushes.append(asyncio.ensure_future(redis.flushall()))
+
+        sprung = await run.strike(step, flush)
         await rest(run, 8)
         for _ in range(3):
             await asyncio.sleep(run.dice.uniform(0, 0.4))
             await redis.flushall()
         run.fault_over()
-
-        async def struck() -> bool:
-            return bool(flushes)
-
-        await run.until(struck, f"it comes to {step.name}")
+        await run.struck(step, sprung)
         await asyncio.gather(*flushes)
 
 
