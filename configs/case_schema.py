@@ -25,6 +25,9 @@ def _span(value: object) -> object:
     return float(found[1]) * _UNITS[found[2]]
 
 
+MOST_BESIDE: Final = 5000
+"""Parcels of a background that follow while a case lasts, at most."""
+
 Span = Annotated[float, BeforeValidator(_span)]
 """Seconds."""
 Label = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/\s]+$")]
@@ -59,6 +62,23 @@ class Background(Journey):
     """Each takes up to so much shorter or longer."""
     goes_on: StrictBool = True
     """Others follow while the case lasts; false: their carrier falls silent when it starts."""
+
+    @property
+    def length(self) -> float:
+        """How long one may take, seconds."""
+        return self.scans[-1].at * (1 + self.spread)
+
+    def beside(self, end: float) -> int:
+        """Return how many follow before a case ends; raises `ValueError` for too many."""
+        span = end + self.length
+        if not self.goes_on or span < 0:
+            return 0
+        if span >= MOST_BESIDE * self.every:
+            raise ValueError(
+                f"a background that goes on has more than {MOST_BESIDE} parcels beside this case: "
+                "let one start less often (`every`), or say `goes_on: false`"
+            )
+        return int(span // self.every) + 1
 
 
 class Parcel(Journey):
@@ -142,6 +162,20 @@ class Case(Section):
         if not (self.parcels or self.complaints or self.decisions):
             raise ValueError("needs parcels, complaints or decisions")
         return self
+
+    @model_validator(mode="after")
+    def _background_ends(self) -> Self:
+        for background in self.background:
+            background.beside(self.end)
+        return self
+
+    @property
+    def end(self) -> float:
+        """How long to look, seconds after the start."""
+        if self.until is not None:
+            return self.until
+        last = [scan.at for parcel in self.parcels.values() for scan in parcel.scans]
+        return max([*last, *(complaint.at for complaint in self.complaints)], default=0.0)
 
 
 class Cases(Section):

@@ -89,34 +89,28 @@ def _at(case: Case, seconds: float) -> datetime:
 
 
 def _scans(case: Case) -> Iterator[TrackingEvent]:
-    last = [scan.at for parcel in case.parcels.values() for scan in parcel.scans]
-    last += [complaint.at for complaint in case.complaints]
-    until = max(last, default=0.0) if case.until is None else case.until
     for number, background in enumerate(case.background):
-        yield from _healthy(case, background, number, until)
+        yield from _healthy(case, background, number)
     for name, parcel in case.parcels.items():
         for scan in parcel.scans:
             yield _scan(case, name, parcel, scan.at, scan.milestone, scan.facility, scan.region)
-    at = _at(case, until)
+    at = _at(case, case.end)
     yield TrackingEvent(
         event_id="clock", parcel_id="clock", carrier=_CLOCK, milestone=Milestone.OTHER,
         occurred_at=at, received_at=at,
     )  # fmt: skip
 
 
-def _healthy(
-    case: Case, background: Background, number: int, until: float
-) -> Iterator[TrackingEvent]:
-    length = background.scans[-1].at * (1 + background.spread)
-    beside = int((until + length) // background.every) + 1 if background.goes_on else 0
-    for count in range(background.parcels + beside):
+def _healthy(case: Case, background: Background, number: int) -> Iterator[TrackingEvent]:
+    end = case.end
+    for count in range(background.parcels + background.beside(end)):
         # Evenly spread, in an order that is no trend: multiples of the golden ratio.
         place = (count * 0.6180339887498949) % 1.0
         pace = 1 + background.spread * (2 * place - 1)
-        begins = -length - background.every * (background.parcels - count)
+        begins = -background.length - background.every * (background.parcels - count)
         for scan in background.scans:
             at = begins + scan.at * pace
-            if at < until:
+            if at < end:
                 yield _scan(
                     case, f"background-{number}-{count}", background, at,
                     scan.milestone, scan.facility, scan.region,

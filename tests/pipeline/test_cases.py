@@ -97,6 +97,20 @@ def test_quiet_hours_hold_in_virtual_time(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+BESIDE = """  - name: a
+    background: [{{{}, scans: [{{at: 0 h, milestone: label_created}}]}}]
+    parcels: {{P1: {{scans: [{{at: 0 h, milestone: picked_up}}]}}}}
+    until: {}
+    expect: []"""
+"""A case with a background; to be filled with what it is and how long the case lasts."""
+
+
+@pytest.mark.parametrize("goes", ["every: 0 h, goes_on: false", "every: 2 min"])
+def test_a_background_goes_on_within_its_bound(tmp_path: Path, goes: str) -> None:
+    """One that stops may start all at once; one that goes on may be busy for days."""
+    assert tried(tmp_path, BESIDE.format(goes, "4 d") + "\n")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("case", "said"),
     [
@@ -104,6 +118,8 @@ def test_quiet_hours_hold_in_virtual_time(tmp_path: Path) -> None:
         ("  - {name: a, decisions: [{kind: stall.open}], expect: []}", "kind must be one of"),
         ("  - {name: a, decisions: [{kind: feed.silent, milestone: x}], expect: []}",
          "feed.silent has no field 'milestone'"),
+        (BESIDE.format("every: 0 h", "2 d"), "more than 5000 parcels beside"),
+        (BESIDE.format("every: 1 min", "4 d"), "more than 5000 parcels beside"),
         ("  - {name: a, decisions: [{kind: stall.opened, reason: x}], expect: []}", "Invalid enum"),
         ("  - {name: a, complaints: [{at: 3, customer: C1}], expect: []}", "must be a span"),
         ("  - {name: a, complaints: [{at: 3 h, customer: C1}], expect: [{knd: x}]}", "unknown key"),
