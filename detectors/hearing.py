@@ -47,7 +47,7 @@ class _Heard(NamedTuple):
     """Minutes in which carriers were heard, by carrier and in order, and what they knew then."""
 
     key: Index
-    """The row of the carrier and the minute, as one number."""
+    """The number of the carrier and the minute, as one number: ascending."""
     minute: Index
     unheard_from: Index
     unheard_until: Index
@@ -110,7 +110,8 @@ class Hearing:
         self.gaps.forget_codes()
         self._heard = _SILENT
         self._known = np.full((64, 3), -1, np.int64)
-        """By carrier: its row, its clock and its gaps."""
+        """By number of a carrier: its row, its clock and its gaps. Rows are in no order: numbers
+        are."""
         self.forget_answers()
 
     def forget_answers(self) -> None:
@@ -130,26 +131,26 @@ class Hearing:
         carrier, minute = carrier[new], minute[new]
         if len(carrier) == 0:
             return
-        codes = self._numbers(carrier)
+        self._meet(carrier)
         first = np.empty(len(carrier), np.bool_)
         first[0] = True
         np.not_equal(carrier[1:], carrier[:-1], out=first[1:])
-        self._heard = self._told(codes, minute, first)
+        self._heard = self._told(carrier, minute, first)
 
-    def _told(self, codes: Index, minute: Index, first: Mask) -> _Heard:
+    def _told(self, carrier: Index, minute: Index, first: Mask) -> _Heard:
         """Count the gaps between minutes, and return what was known of its carrier at each."""
-        row = codes[:, 0]
+        row, clock, of_gaps = self._known[carrier].T
         before = np.where(first, self.table["heard"][row], np.concatenate([[0], minute[:-1]]))
         new = before < minute
         known = new & (before > 0)
-        gaps = self._gap(codes, before, minute)
-        self.clock.learn_many(codes[new, 1], _seconds(minute[new]))
-        self.gaps.learn_many(codes[known, 2], gaps[known])
-        unusual = known & (gaps > self._far_of(codes))
+        gaps = self._gap(carrier, before, minute)
+        self.clock.learn_many(clock[new], _seconds(minute[new]))
+        self.gaps.learn_many(of_gaps[known], gaps[known])
+        unusual = known & (gaps > self._far_of(carrier))
         place = np.maximum.accumulate(np.where(unusual | first, np.arange(len(row)), 0))
         here = unusual[place]
         return _Heard(
-            _key(row, minute),
+            _key(carrier, minute),
             minute,
             np.where(here, before[place], self.table["unheard_from"][row]),
             np.where(here, minute[place], self.table["unheard_until"][row]),
@@ -160,9 +161,9 @@ class Hearing:
         heard, self._heard = self._heard, _SILENT
         if len(heard.key) == 0:
             return
-        row = heard.key >> _MINUTE_BITS
-        last = np.flatnonzero(np.append(row[1:] != row[:-1], np.True_))
-        rows = row[last]
+        carrier = heard.key >> _MINUTE_BITS
+        last = np.flatnonzero(np.append(carrier[1:] != carrier[:-1], np.True_))
+        rows = self._known[carrier[last], 0]
         self.table["heard"][rows] = np.maximum(heard.minute[last], self.table["heard"][rows])
         self.table["unheard_from"][rows] = heard.unheard_from[last]
         self.table["unheard_until"][rows] = heard.unheard_until[last]
@@ -173,42 +174,42 @@ class Hearing:
 
         `due` is the minute of the clock at each record; what was heard in it does not count yet.
         """
-        codes = self._numbers(block["carrier"].astype(np.int64))
-        heard, unheard_from, unheard_until = self._before(codes[:, 0], due)
+        carrier = block["carrier"].astype(np.int64)
+        self._meet(carrier)
+        heard, unheard_from, unheard_until = self._before(carrier, due)
         known = (heard > 0) & (due - heard < self._most_minutes)
-        unheard = known & (self._gap(codes, heard, due) > self._far_of(codes))
+        unheard = known & (self._gap(carrier, heard, due) > self._far_of(carrier))
         since = np.ceil(block["last_at"] / GRID_SECONDS).astype(np.int64)
         missed = unheard_until - np.maximum(unheard_from, since)
         missed = np.minimum(missed, self._most_minutes).astype(np.int64)
         later = until + np.where(missed > 0, missed + BURST_MINUTES, 0)
         return np.where(unheard, np.maximum(due + LOOK_MINUTES, later), later)
 
-    def _before(self, row: Index, due: Minutes) -> tuple[Index, Index, Index]:
+    def _before(self, carrier: Index, due: Minutes) -> tuple[Index, Index, Index]:
         """Return what was known of carriers before a minute."""
-        table, here = self.table, self._heard
+        table, here, row = self.table, self._heard, self._known[carrier, 0]
         known = [table[name][row] for name in ("heard", "unheard_from", "unheard_until")]
         if len(here.key) == 0:
             return known[0], known[1], known[2]
-        place = np.searchsorted(here.key, _key(row, due)) - 1
-        found = (place >= 0) & (here.key[place] >> _MINUTE_BITS == row)
+        place = np.searchsorted(here.key, _key(carrier, due)) - 1
+        found = (place >= 0) & (here.key[place] >> _MINUTE_BITS == carrier)
         told = (here.minute, here.unheard_from, here.unheard_until)
         heard, from_, until = (
             np.where(found, new[place], old) for new, old in zip(told, known, strict=True)
         )
         return heard, from_, until
 
-    def _gap(self, codes: Index, began: Minutes, ended: Minutes) -> Floats:
+    def _gap(self, carrier: Index, began: Minutes, ended: Minutes) -> Floats:
         """Return the gap between two minutes, in seconds of each carrier's clock."""
-        return self.clock.elapsed(codes[:, 1], _seconds(began), _seconds(ended))
+        return self.clock.elapsed(self._known[carrier, 1], _seconds(began), _seconds(ended))
 
-    def _far_of(self, codes: Index) -> Floats:
+    def _far_of(self, carrier: Index) -> Floats:
         """Return beyond which gap each carrier is unheard, seconds of its clock."""
-        rows = codes[:, 0]
-        asked = np.isnan(self._far[rows])
+        asked = np.isnan(self._far[carrier])
         if np.count_nonzero(asked):
-            for row, gaps in {(code[0], code[2]) for code in codes[asked].tolist()}:
-                self._far[row] = self._usual(gaps)
-        return self._far[rows]
+            for number in np.unique(carrier[asked]).tolist():
+                self._far[number] = self._usual(int(self._known[number, 2]))
+        return self._far[carrier]
 
     def _usual(self, code: int) -> float:
         row = self.gaps.rows(np.array([code]))[0]
@@ -216,23 +217,17 @@ class Hearing:
             return np.inf
         return max(FACTOR * float(self.gaps.quantiles(row)[0, Q99]), LEAST_SECONDS)
 
-    def _numbers(self, carriers: Index) -> Index:
-        """Return row, clock and gaps of each carrier, shape (n, 3)."""
-        most = int(carriers.max())
-        if most >= len(self._known):
-            more = np.full((max(most + 1, 2 * len(self._known)) - len(self._known), 3), -1)
-            self._known = np.concatenate([self._known, more])
-        codes: Index = self._known[carriers]
-        if codes[:, 0].min() < 0:
-            for carrier in np.unique(carriers[codes[:, 0] < 0]).tolist():
-                name = self._parcels.carriers[carrier] or ""
-                row = self.table.put(name)
-                self._known[carrier] = row, self.clock.code(name, _STAGE), self.gaps.code(name)
-                if row >= len(self._far):
-                    more_far = np.full(max(row + 1, 2 * len(self._far)) - len(self._far), np.nan)
-                    self._far = np.concatenate([self._far, more_far])
-            codes = self._known[carriers]
-        return codes
+    def _meet(self, carrier: Index) -> None:
+        """Give carriers rows, clocks and gaps where they have none yet."""
+        missing = int(carrier.max()) + 1 - len(self._known)
+        if missing > 0:
+            missing = max(missing, len(self._known))
+            self._known = np.concatenate([self._known, np.full((missing, 3), -1)])
+            self._far = np.concatenate([self._far, np.full(missing, np.nan)])
+        for number in np.unique(carrier[self._known[carrier, 0] < 0]).tolist():
+            name = self._parcels.carriers[number] or ""
+            codes = self.clock.code(name, _STAGE), self.gaps.code(name)
+            self._known[number] = self.table.put(name), *codes
 
 
 def heard_table() -> Table:
@@ -260,6 +255,6 @@ def _seconds(minutes: Minutes) -> Floats:
     return seconds
 
 
-def _key(row: Index, minute: Minutes) -> Index:
-    key: Index = (row << _MINUTE_BITS) | minute
+def _key(carrier: Index, minute: Minutes) -> Index:
+    key: Index = (carrier << _MINUTE_BITS) | minute
     return key

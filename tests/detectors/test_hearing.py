@@ -24,10 +24,11 @@ TAUGHT_DAYS = 30
 
 def hearing(parcels: ParcelTable | None = None, **parameters: Any) -> Hearing:
     """Return one that has opinions after 20 gaps, of the carriers `swift` and `comet`."""
-    table = parcels or ParcelTable()
-    table.carriers.number([(None, ["swift", "comet"])])
+    if parcels is None:
+        parcels = ParcelTable()
+        parcels.carriers.number([(None, ["swift", "comet"])])
     return Hearing(
-        table,
+        parcels,
         **{
             "unheard_days": 4.0,
             "half_life_days": 30.0,
@@ -172,6 +173,50 @@ def test_it_is_the_same_however_the_stream_is_cut(
     assert whole.table.dump(0, 1) == parts.table.dump(0, 1)
     for one, other in zip(whole.sketches(), parts.sketches(), strict=True):
         assert one.dump(0, 1) == other.dump(0, 1)
+
+
+def reloaded(one: Hearing, *carriers: str) -> Hearing:
+    """Return a copy made from the state, of carriers that have these numbers."""
+    parcels = ParcelTable()
+    parcels.carriers.number([(None, list(carriers))])
+    copy = hearing(parcels)
+    copy.table.load(0, 1, one.table.dump(0, 1))
+    for mine, told in zip(copy.sketches(), one.sketches(), strict=True):
+        mine.load(0, 1, told.dump(0, 1))
+    copy.forget_codes()
+    return copy
+
+
+def test_after_a_reload_it_hears_the_same() -> None:
+    """Rows come back in the order of names, carriers have the numbers they had."""
+    one = taught(every=60)
+    hear(one, [HEARD + 10], carrier=2)
+    copy = reloaded(one, "swift", "comet")
+    minutes, carriers = [HEARD + 20, HEARD + 30, HEARD + 700], [2, 1, 1]
+    for each in (one, copy):
+        each.begin(scans(minutes, carriers), 0, 3)
+    for due in (HEARD + 40, HEARD + 600, HEARD + 710):
+        assert excused(copy, last=HEARD - 300, due=due) == excused(one, last=HEARD - 300, due=due)
+    for each in (one, copy):
+        each.end()
+    assert copy.table.dump(0, 1) == one.table.dump(0, 1)
+
+
+def test_many_carriers_after_a_reload() -> None:
+    """More than there is room for at first, in an order of rows that is not that of numbers."""
+    names = [f"carrier{number:03d}" for number in range(200, 0, -1)]
+    parcels = ParcelTable()
+    parcels.carriers.number([(None, names)])
+    one = hearing(parcels)
+    hear(one, [HEARD], carrier=1)
+    one.begin(scans([HEARD] * 200, list(range(1, 201))), 0, 200)
+    one.end()
+    copy = reloaded(one, *names)
+    for day in (1, 2):
+        hear(copy, [HEARD + day], carrier=2)  # by name the last row but one
+        fold(copy, HEARD / DAY + day)
+    hear(copy, [HEARD + 3], carrier=2)
+    assert int(copy.table["heard"][copy.table.row(names[1])]) == HEARD + 3
 
 
 def test_what_is_not_over_yet_is_not_heard_yet() -> None:
