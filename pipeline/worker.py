@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
 import structlog
@@ -39,6 +39,8 @@ STOP_SECONDS: Final = 30.0
 """Longest graceful stop: chunks in work end and offsets are committed."""
 FAIL_SECONDS: Final = 5.0
 """Longest stop after a failure: there is nothing left to save."""
+BLOCKED_SECONDS: Final = 5.0
+"""So long after the longest stop its process ends, whatever it waits for."""
 WATCH_SECONDS: Final = 10.0
 _log = structlog.get_logger(__name__)
 
@@ -64,7 +66,7 @@ async def _run(settings: Settings, config: Config) -> int:
 
 
 def _leave_no_thread(code: int) -> None:
-    """End the process if a thread of a library would keep it: state is whole on the broker.
+    """End the process if a thread of a library would keep it.
 
     A consumer that was frozen or kicked out of its group while it stops may never end.
     """
@@ -74,9 +76,30 @@ def _leave_no_thread(code: int) -> None:
         if thread is not threading.main_thread() and not thread.daemon
     ]
     if stuck:
-        _log.warning("threads do not end", threads=stuck)
-        logging.shutdown()
-        os._exit(code)
+        _end(code, "threads do not end", threads=stuck)
+
+
+@contextlib.contextmanager
+def ended_within(seconds: float, code: int) -> Iterator[None]:
+    """End the process with a code when what is done here takes so long.
+
+    Faust waits for its consumer's thread without giving the loop a chance, so no time-out of
+    asyncio ends that; a thread that was frozen while it left its group may never end.
+    """
+    timer = threading.Timer(seconds, _end, [code, f"the stop did not end in {seconds:.0f} s"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _end(code: int, why: str, **details: object) -> None:
+    """End the process now: state is whole on the broker."""
+    _log.warning(why, **details)
+    logging.shutdown()
+    os._exit(code)
 
 
 class Worker:
@@ -133,10 +156,11 @@ class Worker:
             self._start(self._watch())
             await self._until(stop)
             _log.info("the worker stops", reason="signal")
-        except BaseException:
-            await self._stop(health, FAIL_SECONDS)
+        except BaseException as failure:
+            code = failure.exit_code if isinstance(failure, WorkerFailure) else 1
+            await self._stop(health, FAIL_SECONDS, code)
             raise
-        await self._stop(health, STOP_SECONDS)
+        await self._stop(health, STOP_SECONDS, 0)
 
     async def _until(self, stop: asyncio.Event) -> None:
         """Wait for the signal, a failure of ours or a crash of Faust's, whichever is first."""
@@ -158,12 +182,13 @@ class Worker:
                 raise reason
             raise WorkerFailure(f"Faust stopped: {reason!r}") from reason
 
-    async def _stop(self, health: HealthServer, seconds: float) -> None:
+    async def _stop(self, health: HealthServer, seconds: float, code: int) -> None:
         """Finish chunks in work, commit offsets, leave the group."""
         self._let_go()
         try:
-            async with asyncio.timeout(seconds):
-                await self._app.stop()
+            with ended_within(seconds + BLOCKED_SECONDS, code):
+                async with asyncio.timeout(seconds):
+                    await self._app.stop()
         except TimeoutError:
             _log.warning("the stop took too long", seconds=seconds)
         for job in self._jobs:

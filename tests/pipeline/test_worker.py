@@ -1,6 +1,8 @@
 """The worker as its own process on a real broker, with cores that count."""
 
 import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -29,6 +31,23 @@ def real_stage(kafka: Broker, name: str, tmp_path: Path) -> Stage:
     stage = Stage(kafka.bootstrap, name, tmp_path)
     stage.create()
     return stage
+
+
+@pytest.mark.parametrize(("block", "code"), [("threading.Event().wait()", 3), ("None", 0)])
+def test_a_stop_that_blocks_the_loop_ends_the_process(block: str, code: int) -> None:
+    """Faust joins its consumer's thread on the loop: a frozen one once kept a zombie for ever."""
+    script = f"""
+import asyncio, threading, time
+from pipeline.worker import ended_within
+async def stop():
+    with ended_within(0.2, 3):
+        async with asyncio.timeout(0.1):
+            {block}
+    time.sleep(0.4)
+asyncio.run(stop())
+"""
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60, check=False)
+    assert ended.returncode == code
 
 
 def test_decides_what_the_task_decides(stage: Stage) -> None:
